@@ -1,0 +1,112 @@
+"""What a transport is to the agent: one small interface, one module (or package) a transport.
+
+A transport moves *raw events* in and *parcels* out. It knows nothing of signatures, tasks or
+behaviours: it hands over what arrived together with the one thing it can vouch for, the address
+that sent it. Raw events are committed to the inbox together with the position they bring the
+transport to, before anybody looks at them (spec/bindings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+Plane = Literal["room", "direct"]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One raw event as it arrived, and what the transport vouches for."""
+
+    transport: str  # the transport's name, e.g. "matrix"
+    plane: Plane
+    room: str  # room URI, e.g. "matrix:roomid/abc"; "" on the direct plane
+    sender: str  # address URI the transport vouches for, e.g. "matrix:u/alice:example.org"
+    event_id: str  # the transport's opaque id of the event; "" on the direct plane
+    event: str  # the raw event, as JSON text
+    received_ms: int  # local wall clock, Unix milliseconds
+    live: bool  # False: context from before our first join, never work
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """One event about to be sent: its transaction id is committed before the first try."""
+
+    txn: str  # the same for every retry, so that a retry is never a second event
+    plane: Plane
+    room: str = ""  # room URI, on the room plane
+    address: str = ""  # recipient's address URI, on the direct plane
+    device: str = ""  # recipient's device, on the direct plane
+    carriers: tuple[str, ...] = ()  # 0 to 16 carriers, each as JSON text; none: a plain notice
+    body: str = ""  # what people read
+    thread_root: str = ""  # event id of the thread's root, "" for none
+    mention: str = ""  # address URI of a person to notify, "" for none
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What a transport knows of a room it is in."""
+
+    uri: str
+    name: str  # alias or display name for people
+    public: bool  # strangers can read along
+    encrypted: bool
+    members: int
+
+
+class PersonText(msgspec.Struct, frozen=True, kw_only=True):
+    """Plain words of a person in a room, as the transport read them from a raw event."""
+
+    text: str  # without the mention or the command prefix's markup
+    mentions_us: bool
+    thread_root: str  # the root of the thread it stands in, else its own event id
+    edited: bool  # a replacement of an earlier event: never acted upon
+
+
+class Inbox(Protocol):
+    """Where a transport commits what arrived: deliveries and position in one transaction."""
+
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str) -> None: ...
+
+    def position(self, transport: str) -> str | None:
+        """The last committed position, or None before the first commit."""
+
+
+class Transport(Protocol):
+    """One way in and out. ``run`` must be going for ``Delivery`` objects to arrive."""
+
+    name: str
+
+    @property
+    def address(self) -> str:
+        """Our own address URI; known after ``connect``."""
+
+    @property
+    def device(self) -> str:
+        """Our own device for direct messages; known after ``connect``."""
+
+    async def connect(self) -> None:
+        """Log in or take up the kept session. Raises Fatal, or RetryLater if it cannot be reached."""
+
+    async def join(self, room: str) -> Room:
+        """Join a room by URI, alias or id (idempotent). Raises Refused, RetryLater or Fatal."""
+
+    def rooms(self) -> Sequence[Room]:
+        """The rooms we are in."""
+
+    async def run(self) -> None:
+        """Receive until ``close``; reconnects by itself. Raises Fatal when it cannot go on."""
+
+    async def send(self, parcel: Parcel) -> str:
+        """Send one parcel, return its event id ("" on the direct plane). Raises RetryLater, Refused, Fatal."""
+
+    async def close(self) -> None:
+        """Stop ``run`` and release everything; idempotent."""
+
+    def carriers(self, delivery: Delivery) -> list[object]:
+        """The carriers a raw event holds, unverified, as parsed JSON; [] if it holds none. Never raises."""
+
+    def person_text(self, delivery: Delivery) -> PersonText | None:
+        """What a person wrote in this raw event, or None if it is no plain message. Never raises."""
+
+    def thread_root(self, delivery: Delivery) -> str:
+        """The event id an answer to this event must be threaded under; "" on the direct plane."""

@@ -1,0 +1,193 @@
+"""Carriers: from a signed text to a message and back (spec/02-messages.md, spec/05-signatures.md).
+
+The order of checks is normative (spec/05-signatures.md): size, carrier, version, key, signature,
+canonical form, schema, critical extensions. What depends on where and when a message arrived is
+checked by ``freshness``, what depends on other messages by ``mesh``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+from clawnet_proto import PROTOCOL_VERSION, base64url, canonical
+from clawnet_proto.envelope import Envelope
+from clawnet_proto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from clawnet_proto.families import BODIES, TYPE_OF
+from clawnet_proto.keys import SigningKey, decode_did
+from clawnet_proto.signing import message_id, signed_bytes
+from clawnet_proto.specification import LIMITS, TYPES
+from clawnet_proto.wire import Record
+
+
+class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The unverified object that travels: everything in it is a stranger's claim."""
+
+    clawnet: str
+    kid: str
+    env: str
+    sig: str
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A verified message: ``envelope`` is what its sender signed, ``id`` is derived from it."""
+
+    id: str
+    envelope: Envelope[Any]
+
+    @property
+    def type(self) -> str:
+        return self.envelope.type
+
+    @property
+    def sender(self) -> str:
+        return self.envelope.sender
+
+    @property
+    def body(self) -> Any:
+        return self.envelope.body
+
+
+_decode_carrier = msgspec.json.Decoder(Carrier).decode
+_encode = msgspec.json.Encoder(order="sorted").encode
+_ENVELOPES: Mapping[str, Any] = {name: Envelope[body] for name, body in BODIES.items()}  # type: ignore[valid-type]
+_DECODERS: Mapping[str, Any] = {name: msgspec.json.Decoder(kind) for name, kind in _ENVELOPES.items()}
+# Canonical keys are sorted and no key of the envelope follows "type": it closes the text.
+_TYPE_MARK: Final = '"type":"'
+
+
+def verify(text: bytes | str) -> Message:
+    """Verify one carrier and decode it. Raises RemoteProtocolError with the first rule it breaks."""
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(data) > LIMITS.carrier_bytes:
+        raise RemoteProtocolError("size.carrier", f"{len(data)} bytes")
+    try:
+        carrier = _decode_carrier(data)
+        env = carrier.env.encode()
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        raise _carrier_fault(data) from None
+    if len(env) > LIMITS.envelope_bytes:
+        raise RemoteProtocolError("size.envelope", f"{len(env)} bytes")
+    if carrier.clawnet != PROTOCOL_VERSION:
+        raise RemoteProtocolError("version.unsupported", carrier.clawnet[:16])
+    public = decode_did(carrier.kid)
+    try:
+        signature = base64url.decode(carrier.sig)
+    except ValueError:
+        raise RemoteProtocolError("signature.malformed") from None
+    if len(signature) != 64:
+        raise RemoteProtocolError("signature.malformed")
+    signed = signed_bytes(env)
+    try:
+        bindings.crypto_sign_open(signature + signed, public)
+    except BadSignatureError:
+        raise RemoteProtocolError("signature.invalid") from None
+    envelope = _decode_envelope(carrier, env)
+    _check_envelope(envelope)
+    return Message(message_id(signed), envelope)
+
+
+def _carrier_fault(data: bytes) -> RemoteProtocolError:
+    try:
+        json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        return RemoteProtocolError("carrier.malformed", "nested")
+    except ValueError:
+        return RemoteProtocolError("carrier.not_json")
+    return RemoteProtocolError("carrier.malformed")
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+def _decode_envelope(carrier: Carrier, env: bytes) -> Envelope[Any]:
+    """Typed decoding, proven canonical by encoding again; whatever differs is read the slow, exact way.
+
+    Extensions hold values of any shape, which typed decoding does not bound: they take the exact way too.
+    """
+    text = carrier.env
+    decoder = _DECODERS.get(text[text.rfind(_TYPE_MARK) + len(_TYPE_MARK) : -2])
+    if decoder is not None:
+        try:
+            envelope: Envelope[Any] = decoder.decode(env)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            if envelope.extensions is UNSET and envelope.kid == carrier.kid and _encode(envelope) == env:
+                return envelope
+    return _decode_exactly(carrier)
+
+
+def _decode_exactly(carrier: Carrier) -> Envelope[Any]:
+    value = canonical.parse(carrier.env)
+    try:
+        header: Envelope[Any] = msgspec.convert(value, Envelope[Any])
+    except msgspec.ValidationError as error:
+        raise RemoteProtocolError("schema.envelope", str(error)) from None
+    if header.clawnet != carrier.clawnet or header.kid != carrier.kid:
+        raise RemoteProtocolError("carrier.mismatch")
+    if header.sender != header.kid:
+        raise RemoteProtocolError("key.not_authorized")
+    kind = _ENVELOPES.get(header.type)
+    if kind is None:
+        raise RemoteProtocolError("type.unknown", header.type)
+    try:
+        envelope: Envelope[Any] = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise RemoteProtocolError("schema.body", str(error)) from None
+    return envelope
+
+
+def _check_envelope(envelope: Envelope[Any]) -> None:
+    """Schema rules beyond types, and critical extensions; after ``_decode_envelope``."""
+    if envelope.clawnet != PROTOCOL_VERSION:
+        raise RemoteProtocolError("carrier.mismatch")
+    if envelope.sender != envelope.kid:
+        raise RemoteProtocolError("key.not_authorized")
+    rule = TYPES[envelope.type]
+    count = 0 if envelope.recipients is UNSET else len(envelope.recipients)
+    if (rule.recipients == "none" and count) or (rule.recipients == "one" and count != 1):
+        raise RemoteProtocolError("schema.body", "recipients")
+    if (envelope.thread is UNSET) != (rule.thread == "forbidden"):
+        raise RemoteProtocolError("schema.body", "thread")
+    if (envelope.answers is UNSET) != (rule.answers == "forbidden"):
+        raise RemoteProtocolError("schema.body", "answers")
+    envelope.body.check()
+    if envelope.critical is not UNSET:
+        raise RemoteProtocolError("critical.unsupported", envelope.critical[0])
+
+
+def sign(key: SigningKey, envelope: Envelope[Any]) -> tuple[bytes, Message]:
+    """Sign an envelope: the carrier's text and the message it will be to others.
+
+    Raises LocalProtocolError, before anything is signed, for what a verifier would refuse.
+    """
+    env = _encode(envelope)
+    if len(env) > LIMITS.envelope_bytes:
+        raise LocalProtocolError("size.envelope", f"{len(env)} bytes")
+    text = env.decode()
+    carrier = Carrier(PROTOCOL_VERSION, key.did, text, "")
+    try:
+        if envelope.kid != key.did:
+            raise LocalProtocolError("carrier.mismatch")
+        _check_envelope(_decode_envelope(carrier, env))
+    except ProtocolError as error:
+        raise LocalProtocolError(error.code, error.detail) from None
+    signed = signed_bytes(env)
+    signature = base64url.encode(key.sign(signed))
+    data = msgspec.json.encode(Carrier(PROTOCOL_VERSION, key.did, text, signature))
+    if len(data) > LIMITS.carrier_bytes:
+        raise LocalProtocolError("size.carrier", f"{len(data)} bytes")
+    return data, Message(message_id(signed), envelope)
+
+
+def body_type(body: Record) -> str:
+    """The wire type of a body."""
+    return TYPE_OF[type(body)]

@@ -1,0 +1,236 @@
+"""The fold of one room: verified messages in, who is there and which tasks there are out (spec/10-fold.md).
+
+The state is a function of the set of messages and of the addresses they came from, never of the order of
+arrival; views that depend on time take the time. Memory is bounded by ``spec/limits.json``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET
+
+from clawnet_proto.carrier import Message
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.families import presence
+from clawnet_proto.families.task_state import TaskView, derive
+from clawnet_proto.specification import LIMITS, TYPES
+
+Binding = Literal["bound", "unbound", "relayed"]
+Folded = Literal["new", "duplicate"]
+
+# Forgotten ids are folded once more, which changes nothing; acting is guarded by the store.
+_REMEMBERED_IDS = 65536
+# Keys are free, accounts are not: one account cannot fill the room's memory with identities.
+_IDENTITIES_PER_ADDRESS = 8
+
+
+class Peer(msgspec.Struct, kw_only=True):
+    """What the room knows of one identity."""
+
+    did: str
+    announce: Message | None = None  # the highest revision, from a bound address if there is one
+    bound: bool = False  # an address the announce names has sent it
+    addresses: set[str] = msgspec.field(default_factory=set)  # proven by bound announces
+    left_revision: int = -1
+    last_sent_ms: int = 0
+    newest: tuple[int, frozenset[str]] = (-1, frozenset())  # the highest revision seen, ids of its announces
+
+    @property
+    def equivocates(self) -> bool:
+        """It signed two announces with one revision."""
+        return len(self.newest[1]) > 1
+
+    @property
+    def body(self) -> presence.Announce | None:
+        return None if self.announce is None else self.announce.body
+
+    @property
+    def name(self) -> str:
+        return self.did[-8:] if self.body is None else self.body.name
+
+    def live(self, now_ms: int) -> bool:
+        """It announced itself, has not left, and its announce has not expired."""
+        return (
+            self.announce is not None
+            and self.announce.body.revision > self.left_revision
+            and self.announce.envelope.expires_ms > now_ms
+        )
+
+
+class _Thread:
+    """A task's messages, and its state once somebody asks for it."""
+
+    def __init__(self, request: Message) -> None:
+        self.request = request
+        self.messages: dict[str, Message] = {}
+        self.progress: dict[tuple[str, int], Message] = {}
+        self.view: TaskView | None = None
+
+    def add(self, message: Message) -> None:
+        if message.type == "task.progress":
+            # Progress is counted by its index: only the newest of an attempt is kept.
+            key = (message.body.stage, message.body.attempt)
+            kept = self.progress.get(key)
+            if kept is not None and (kept.body.index, kept.id) >= (message.body.index, message.id):
+                return
+            self.progress[key] = message
+        elif message.id not in self.messages and len(self.messages) >= LIMITS.messages_per_task:
+            raise RemoteProtocolError("state.full", "messages of one task")
+        else:
+            self.messages[message.id] = message
+        self.view = None
+
+    def derive(self) -> TaskView:
+        if self.view is None:
+            self.view = derive(self.request, [*self.messages.values(), *self.progress.values()])
+        return self.view
+
+
+class Mesh:
+    """The fold of one room. ``add`` takes messages that ``carrier.verify`` gave."""
+
+    def __init__(self, room: str) -> None:
+        self.room = room
+        self.peers: dict[str, Peer] = {}
+        self._threads: dict[str, _Thread] = {}
+        self._waiting: dict[str, dict[str, Message]] = {}
+        self._waiting_count = 0
+        self._origins: OrderedDict[str, set[str]] = OrderedDict()
+        self._holders: dict[str, set[str]] = {}
+
+    def add(self, message: Message, address: str) -> Folded:
+        """Fold one message that ``address`` delivered. A duplicate is no error: its best-bound copy counts.
+
+        Raises RemoteProtocolError ``room.mismatch``, or ``state.full`` when bounded space is used up.
+        """
+        if message.envelope.room != self.room:
+            raise RemoteProtocolError("room.mismatch")
+        origins = self._origins.get(message.id)
+        if origins is not None and address in origins:
+            return "duplicate"
+        peer = self._peer(message.sender)
+        peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
+        family = TYPES[message.type].family
+        if family == "presence":
+            self._add_presence(peer, message, address)
+        elif family == "task":
+            self._add_task(message)
+        self._origins.setdefault(message.id, set()).add(address)
+        if len(self._origins) > _REMEMBERED_IDS:
+            self._origins.popitem(last=False)
+        return "new" if origins is None else "duplicate"
+
+    def _peer(self, did: str) -> Peer:
+        peer = self.peers.get(did)
+        if peer is None:
+            if len(self.peers) >= LIMITS.peers:
+                self._forget_peer()
+            peer = self.peers[did] = Peer(did=did)
+        return peer
+
+    def _forget_peer(self) -> None:
+        """Make room: whoever is unbound and silent longest goes first, so that free keys displace nobody."""
+        did = min(self.peers, key=lambda did: (self.peers[did].bound, self.peers[did].last_sent_ms, did))
+        for address in self.peers.pop(did).addresses:
+            self._holders[address].discard(did)
+
+    def _add_presence(self, peer: Peer, message: Message, address: str) -> None:
+        body = message.body
+        if isinstance(body, presence.Leave):
+            peer.left_revision = max(peer.left_revision, body.revision)
+            return
+        bound = any(item.uri == address for item in body.addresses)
+        kept = peer.announce
+        revision, ids = peer.newest
+        if body.revision > revision:
+            peer.newest = (body.revision, frozenset({message.id}))
+        elif body.revision == revision and len(ids) < 2:
+            peer.newest = (revision, ids | {message.id})
+        if bound:
+            holders = self._holders.setdefault(address, set())
+            if peer.did not in holders and len(holders) >= _IDENTITIES_PER_ADDRESS:
+                raise RemoteProtocolError("state.full", "identities of one address")
+            holders.add(peer.did)
+            peer.addresses.add(address)
+        rank = (bound, body.revision, message.id)
+        if kept is None or rank >= (peer.bound, kept.body.revision, kept.id):
+            peer.announce, peer.bound = message, bound
+
+    def _add_task(self, message: Message) -> None:
+        thread_id = message.id if message.type == "task.request" else str(message.envelope.thread)
+        thread = self._threads.get(thread_id)
+        if message.type == "task.request":
+            if thread is None:
+                self._open_thread(message)
+        elif thread is not None:
+            thread.add(message)
+        else:
+            self._wait(thread_id, message)
+
+    def _open_thread(self, request: Message) -> None:
+        if len(self._threads) >= LIMITS.tasks:
+            oldest = min(self._threads.values(), key=lambda thread: thread.request.envelope.sent_ms)
+            del self._threads[oldest.request.id]
+        thread = self._threads[request.id] = _Thread(request)
+        for message in self._waiting.pop(request.id, {}).values():
+            self._waiting_count -= 1
+            if len(thread.messages) < LIMITS.messages_per_task:
+                thread.add(message)
+
+    def _wait(self, thread_id: str, message: Message) -> None:
+        if self._waiting_count >= LIMITS.waiting_messages:
+            oldest = next(iter(self._waiting))
+            self._waiting_count -= len(self._waiting.pop(oldest))
+        waiting = self._waiting.setdefault(thread_id, {})
+        if message.id not in waiting:
+            waiting[message.id] = message
+            self._waiting_count += 1
+
+    def task(self, task_id: str) -> TaskView | None:
+        """A task's state, or None if its request has not arrived."""
+        thread = self._threads.get(task_id)
+        return None if thread is None else thread.derive()
+
+    def tasks(self) -> Iterator[TaskView]:
+        """All tasks, by the time of their request."""
+        for thread in sorted(self._threads.values(), key=lambda thread: thread.request.envelope.sent_ms):
+            yield thread.derive()
+
+    def progress(self, task_id: str, stage: str, attempt: int) -> Message | None:
+        """The newest progress of an attempt."""
+        thread = self._threads.get(task_id)
+        return None if thread is None else thread.progress.get((stage, attempt))
+
+    def binding(self, message: Message) -> Binding:
+        """Whether the sender's own address delivered this message, somebody else's, or one nobody knows."""
+        peer = self.peers.get(message.sender)
+        if peer is None or not peer.addresses:
+            return "unbound"
+        return "bound" if self._origins.get(message.id, set()) & peer.addresses else "relayed"
+
+    def conflicts(self) -> dict[str, list[str]]:
+        """Addresses that more than one identity has proven: shown to people, never settled silently."""
+        return {address: sorted(dids) for address, dids in sorted(self._holders.items()) if len(dids) > 1}
+
+    def live_peers(self, now_ms: int) -> list[Peer]:
+        """Bound live peers, one for each address: who may be counted upon (by did)."""
+        holders: dict[str, Peer] = {}
+        for peer in sorted(self.peers.values(), key=lambda peer: (-peer.last_sent_ms, peer.did)):
+            if peer.bound and peer.live(now_ms):
+                for address in peer.addresses:
+                    holders.setdefault(address, peer)
+        return sorted({peer.did: peer for peer in holders.values()}.values(), key=lambda peer: peer.did)
+
+    def direct_address(self, did: str) -> presence.Address | None:
+        """Where a bound peer takes direct messages."""
+        peer = self.peers.get(did)
+        if peer is None or peer.body is None or not peer.bound:
+            return None
+        for item in peer.body.addresses:
+            if item.uri in peer.addresses and item.device is not UNSET:
+                return item
+        return None
