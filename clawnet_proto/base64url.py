@@ -5,8 +5,8 @@ from __future__ import annotations
 import binascii
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-# The standard alphabet's own characters become ones that no alphabet has.
-_FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
+# The standard alphabet's own characters, and padding, become one that no alphabet has.
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", None, b"==", b"=")
 # The spare bits of the last character must be zero: 4 of them after one byte, 2 after two.
 _LAST = (None, None, frozenset("AQgw"), frozenset("AEIMQUYcgkosw048"))

@@ -44,7 +44,7 @@ def _check(value: object, depth: int, count: list[int]) -> None:
         return
     if isinstance(value, int):
         if abs(value) > LIMITS.integer:
-            raise LocalProtocolError("canonical.number", str(value))
+            raise LocalProtocolError("canonical.number", f"{value.bit_length()} bits")
     elif isinstance(value, str):
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise LocalProtocolError("canonical.string")

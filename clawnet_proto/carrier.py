@@ -18,9 +18,10 @@ from nacl.exceptions import BadSignatureError
 
 from clawnet_proto import PROTOCOL_VERSION, base64url, canonical
 from clawnet_proto.envelope import Envelope
-from clawnet_proto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
 from clawnet_proto.families import BODIES, TYPE_OF
 from clawnet_proto.keys import SigningKey, decode_did
+from clawnet_proto.message import Message
 from clawnet_proto.signing import message_id, signed_bytes
 from clawnet_proto.specification import LIMITS, TYPES
 from clawnet_proto.wire import Record
@@ -35,29 +36,11 @@ class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sig: str
 
 
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """A verified message: ``envelope`` is what its sender signed, ``id`` is derived from it."""
-
-    id: str
-    envelope: Envelope[Any]
-
-    @property
-    def type(self) -> str:
-        return self.envelope.type
-
-    @property
-    def sender(self) -> str:
-        return self.envelope.sender
-
-    @property
-    def body(self) -> Any:
-        return self.envelope.body
-
-
 _decode_carrier = msgspec.json.Decoder(Carrier).decode
+_encode_carrier = msgspec.json.Encoder().encode
 _encode = msgspec.json.Encoder(order="sorted").encode
 _ENVELOPES: Mapping[str, Any] = {name: Envelope[body] for name, body in BODIES.items()}  # type: ignore[valid-type]
-_DECODERS: Mapping[str, Any] = {name: msgspec.json.Decoder(kind) for name, kind in _ENVELOPES.items()}
+_DECODERS: Mapping[str, Any] = {name: msgspec.json.Decoder(kind).decode for name, kind in _ENVELOPES.items()}
 # Canonical keys are sorted and no key of the envelope follows "type": it closes the text.
 _TYPE_MARK: Final = '"type":"'
 
@@ -70,7 +53,7 @@ def verify(text: bytes | str) -> Message:
     try:
         carrier = _decode_carrier(data)
         env = carrier.env.encode()
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise _carrier_fault(data) from None
     if len(env) > LIMITS.envelope_bytes:
         raise RemoteProtocolError("size.envelope", f"{len(env)} bytes")
@@ -88,14 +71,18 @@ def verify(text: bytes | str) -> Message:
         bindings.crypto_sign_open(signature + signed, public)
     except BadSignatureError:
         raise RemoteProtocolError("signature.invalid") from None
-    envelope = _decode_envelope(carrier, env)
+    envelope = _decode_typed(carrier.env, env)
+    # What differs from its own encoding is not canonical: read the slow way, which names the fault.
+    if envelope is None or envelope.kid != carrier.kid or _encode(envelope) != env:
+        envelope = _decode_exactly(carrier)
     _check_envelope(envelope)
     return Message(message_id(signed), envelope)
 
 
 def _carrier_fault(data: bytes) -> RemoteProtocolError:
     try:
-        json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        # Python converts no integer of more than 4300 digits; JSON knows no such bound.
+        json.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_int=str)
     except RecursionError:
         return RemoteProtocolError("carrier.malformed", "nested")
     except ValueError:
@@ -107,22 +94,19 @@ def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
-def _decode_envelope(carrier: Carrier, env: bytes) -> Envelope[Any]:
-    """Typed decoding, proven canonical by encoding again; whatever differs is read the slow, exact way.
+def _decode_typed(text: str, env: bytes) -> Envelope[Any] | None:
+    """The envelope by way of its type, or None where only ``_decode_exactly`` can tell.
 
-    Extensions hold values of any shape, which typed decoding does not bound: they take the exact way too.
+    Extensions hold values of any shape, which typed decoding does not bound.
     """
-    text = carrier.env
-    decoder = _DECODERS.get(text[text.rfind(_TYPE_MARK) + len(_TYPE_MARK) : -2])
-    if decoder is not None:
-        try:
-            envelope: Envelope[Any] = decoder.decode(env)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        else:
-            if envelope.extensions is UNSET and envelope.kid == carrier.kid and _encode(envelope) == env:
-                return envelope
-    return _decode_exactly(carrier)
+    decode = _DECODERS.get(text[text.rfind(_TYPE_MARK) + len(_TYPE_MARK) : -2])
+    if decode is None:
+        return None
+    try:
+        envelope: Envelope[Any] = decode(env)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return envelope if envelope.extensions is UNSET else None
 
 
 def _decode_exactly(carrier: Carrier) -> Envelope[Any]:
@@ -169,23 +153,28 @@ def sign(key: SigningKey, envelope: Envelope[Any]) -> tuple[bytes, Message]:
 
     Raises LocalProtocolError, before anything is signed, for what a verifier would refuse.
     """
-    env = _encode(envelope)
-    if len(env) > LIMITS.envelope_bytes:
-        raise LocalProtocolError("size.envelope", f"{len(env)} bytes")
-    text = env.decode()
-    carrier = Carrier(PROTOCOL_VERSION, key.did, text, "")
     try:
-        if envelope.kid != key.did:
+        env = _encode(envelope)
+        if len(env) > LIMITS.envelope_bytes:
+            raise LocalProtocolError("size.envelope", f"{len(env)} bytes")
+        text = env.decode()
+        # Our encoder wrote it: if typed decoding takes it, it is canonical.
+        checked = _decode_typed(text, env) or _decode_exactly(Carrier(PROTOCOL_VERSION, key.did, text, ""))
+        if checked.kid != key.did:
             raise LocalProtocolError("carrier.mismatch")
-        _check_envelope(_decode_envelope(carrier, env))
-    except ProtocolError as error:
+        _check_envelope(checked)
+    except UnicodeEncodeError:
+        raise LocalProtocolError("canonical.string") from None
+    except RecursionError:
+        raise LocalProtocolError("canonical.depth") from None
+    except RemoteProtocolError as error:
         raise LocalProtocolError(error.code, error.detail) from None
     signed = signed_bytes(env)
     signature = base64url.encode(key.sign(signed))
-    data = msgspec.json.encode(Carrier(PROTOCOL_VERSION, key.did, text, signature))
+    data = _encode_carrier(Carrier(PROTOCOL_VERSION, key.did, text, signature))
     if len(data) > LIMITS.carrier_bytes:
         raise LocalProtocolError("size.carrier", f"{len(data)} bytes")
-    return data, Message(message_id(signed), envelope)
+    return data, Message(message_id(signed), checked)
 
 
 def body_type(body: Record) -> str:

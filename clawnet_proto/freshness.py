@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import UNSET
 
-from clawnet_proto.carrier import Message
+from clawnet_proto.message import Message
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.specification import TYPES
 

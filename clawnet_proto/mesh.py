@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
 from msgspec import UNSET
 
-from clawnet_proto.carrier import Message
+from clawnet_proto.message import Message
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import presence
 from clawnet_proto.families.task_state import TaskView, derive
@@ -66,28 +67,38 @@ class _Thread:
 
     def __init__(self, request: Message) -> None:
         self.request = request
-        self.messages: dict[str, Message] = {}
-        self.progress: dict[tuple[str, int], Message] = {}
+        self.messages: dict[tuple[str, ...], Message] = {}
         self.view: TaskView | None = None
 
     def add(self, message: Message) -> None:
-        if message.type == "task.progress":
-            # Progress is counted by its index: only the newest of an attempt is kept.
-            key = (message.body.stage, message.body.attempt)
-            kept = self.progress.get(key)
-            if kept is not None and (kept.body.index, kept.id) >= (message.body.index, message.id):
-                return
-            self.progress[key] = message
-        elif message.id not in self.messages and len(self.messages) >= LIMITS.messages_per_task:
+        place = _place(message)
+        kept = self.messages.get(place)
+        if kept is None and len(self.messages) >= LIMITS.messages_per_task:
             raise RemoteProtocolError("state.full", "messages of one task")
-        else:
-            self.messages[message.id] = message
-        self.view = None
+        if kept is None or _newer(message, kept):
+            self.messages[place] = message
+            self.view = None
 
     def derive(self) -> TaskView:
         if self.view is None:
-            self.view = derive(self.request, [*self.messages.values(), *self.progress.values()])
+            self.view = derive(self.request, self.messages.values())
         return self.view
+
+
+def _place(message: Message) -> tuple[str, ...]:
+    """Of an attempt's progress only the newest is kept, for each sender, so that nobody displaces another's."""
+    if message.type == "task.progress":
+        return message.body.stage, str(message.body.attempt), message.sender
+    return (message.id,)
+
+
+def _newer(message: Message, kept: Message) -> bool:
+    """Progress is counted by its index; anything else in the same place is the same message."""
+    return message.id != kept.id and (message.body.index, message.id) > (kept.body.index, kept.id)
+
+
+def _age(thread: _Thread) -> tuple[int, str]:
+    return thread.request.envelope.sent_ms, thread.request.id
 
 
 class Mesh:
@@ -137,6 +148,8 @@ class Mesh:
         did = min(self.peers, key=lambda did: (self.peers[did].bound, self.peers[did].last_sent_ms, did))
         for address in self.peers.pop(did).addresses:
             self._holders[address].discard(did)
+            if not self._holders[address]:
+                del self._holders[address]
 
     def _add_presence(self, peer: Peer, message: Message, address: str) -> None:
         body = message.body
@@ -172,23 +185,23 @@ class Mesh:
             self._wait(thread_id, message)
 
     def _open_thread(self, request: Message) -> None:
-        if len(self._threads) >= LIMITS.tasks:
-            oldest = min(self._threads.values(), key=lambda thread: thread.request.envelope.sent_ms)
-            del self._threads[oldest.request.id]
         thread = self._threads[request.id] = _Thread(request)
         for message in self._waiting.pop(request.id, {}).values():
             self._waiting_count -= 1
-            if len(thread.messages) < LIMITS.messages_per_task:
+            with suppress(RemoteProtocolError):
                 thread.add(message)
+        if len(self._threads) > LIMITS.tasks:
+            # The new one may be the oldest: which tasks stay does not depend on their order of arrival.
+            del self._threads[min(self._threads.values(), key=_age).request.id]
 
     def _wait(self, thread_id: str, message: Message) -> None:
+        if message.id in self._waiting.get(thread_id, {}):
+            return
         if self._waiting_count >= LIMITS.waiting_messages:
             oldest = next(iter(self._waiting))
             self._waiting_count -= len(self._waiting.pop(oldest))
-        waiting = self._waiting.setdefault(thread_id, {})
-        if message.id not in waiting:
-            waiting[message.id] = message
-            self._waiting_count += 1
+        self._waiting.setdefault(thread_id, {})[message.id] = message
+        self._waiting_count += 1
 
     def task(self, task_id: str) -> TaskView | None:
         """A task's state, or None if its request has not arrived."""
@@ -197,13 +210,18 @@ class Mesh:
 
     def tasks(self) -> Iterator[TaskView]:
         """All tasks, by the time of their request."""
-        for thread in sorted(self._threads.values(), key=lambda thread: thread.request.envelope.sent_ms):
+        for thread in sorted(self._threads.values(), key=_age):
             yield thread.derive()
 
     def progress(self, task_id: str, stage: str, attempt: int) -> Message | None:
-        """The newest progress of an attempt."""
+        """The newest progress of an attempt, by its executor."""
         thread = self._threads.get(task_id)
-        return None if thread is None else thread.progress.get((stage, attempt))
+        if thread is None:
+            return None
+        found = thread.derive().stages.get(stage)
+        if found is None or attempt not in found.attempts:
+            return None
+        return thread.messages.get((stage, str(attempt), found.attempts[attempt].executor))
 
     def binding(self, message: Message) -> Binding:
         """Whether the sender's own address delivered this message, somebody else's, or one nobody knows."""
@@ -211,6 +229,11 @@ class Mesh:
         if peer is None or not peer.addresses:
             return "unbound"
         return "bound" if self._origins.get(message.id, set()) & peer.addresses else "relayed"
+
+    def name_of(self, did: str) -> str:
+        """The announced name, or the end of the identity."""
+        peer = self.peers.get(did)
+        return did[-8:] if peer is None else peer.name
 
     def conflicts(self) -> dict[str, list[str]]:
         """Addresses that more than one identity has proven: shown to people, never settled silently."""

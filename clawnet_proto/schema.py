@@ -28,7 +28,8 @@ def schemas() -> Mapping[str, str]:
 def _text(name: str, kind: Any) -> str:
     schema = {"$schema": _DIALECT, "title": name} | msgspec.json.schema(kind)
     text = json.dumps(schema, indent=1, ensure_ascii=False)
-    return text + "\n"
+    # What \Z says in Python's regular expressions, $ says in those of JSON Schema.
+    return text.replace(r"\\Z", "$") + "\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -41,6 +41,12 @@ class SealKey:
 
 
 def seal(public: str, plaintext: bytes, info: str) -> str:
-    """Seal to an announced key: base64url of encapsulated key and ciphertext."""
-    key = X25519PublicKey.from_public_bytes(base64url.decode(public))
-    return base64url.encode(_SUITE.encrypt(plaintext, key, info.encode()))
+    """Seal to an announced key: base64url of encapsulated key and ciphertext.
+
+    Raises RemoteProtocolError ``key.invalid`` for a key that nothing can be sealed to.
+    """
+    try:
+        key = X25519PublicKey.from_public_bytes(base64url.decode(public))
+        return base64url.encode(_SUITE.encrypt(plaintext, key, info.encode()))
+    except ValueError:
+        raise RemoteProtocolError("key.invalid", public[:43]) from None

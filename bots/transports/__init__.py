@@ -84,6 +84,10 @@ class Transport(Protocol):
     def device(self) -> str:
         """Our own device for direct messages; known after ``connect``."""
 
+    @property
+    def online(self) -> bool:
+        """Whether the other side answered last time, and what it sent is committed."""
+
     async def connect(self) -> None:
         """Log in or take up the kept session. Raises Fatal, or RetryLater if it cannot be reached."""
 

@@ -66,38 +66,39 @@ class Handshake:
     def finished(self) -> bool:
         return self.state in _TABLE.terminal
 
-    def _step(self, event: str) -> None:
+    def _after(self, event: str) -> str:
         after = _TABLE.after(self.state, event)
         if after is None:
             raise RemoteProtocolError("handshake.not_allowed", f"{event} in {self.state}")
-        self.state = after
+        return after
 
     def send_hello(self, now_ms: int) -> None:
-        self._step("send_hello")
+        self.state = self._after("send_hello")
         self.started_ms = now_ms
 
     def receive_hello(self, hello: Hello, now_ms: int) -> str:
         """The version to accept with."""
-        version = choose_version(self.versions, hello.versions)
-        self._step("receive_hello")
-        self.version = version
+        after = self._after("receive_hello")
+        self.version = choose_version(self.versions, hello.versions)
+        self.state = after
         self.started_ms = now_ms
-        return version
+        return self.version
 
     def receive_accept(self, accept: Accept, now_ms: int) -> str:
         """The version to confirm. A version that is not the highest common one is a downgrade."""
+        after = self._after("receive_accept")
         if accept.version != choose_version(self.versions, accept.versions):
             raise RemoteProtocolError("handshake.no_version", "downgrade")
-        self._step("receive_accept")
-        self.version = accept.version
+        self.state, self.version = after, accept.version
         self.rtt_ms = max(0, now_ms - self.started_ms)
         return self.version
 
     def receive_confirm(self, confirm: Confirm, now_ms: int) -> None:
+        after = self._after("receive_confirm")
         if confirm.version != self.version:
             raise RemoteProtocolError("handshake.no_version")
-        self._step("receive_confirm")
+        self.state = after
         self.rtt_ms = max(0, now_ms - self.started_ms)
 
     def time_out(self) -> None:
-        self._step("time_out")
+        self.state = self._after("time_out")

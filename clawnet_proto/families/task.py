@@ -29,7 +29,7 @@ from clawnet_proto.wire import (
 
 # Only a request names stages; everything else refers to them.
 StageRef = Annotated[str, Meta(min_length=1, max_length=32)]
-StageId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", max_length=32)]
+StageId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z", max_length=32)]
 
 
 class TextPart(Record, frozen=True, kw_only=True, tag_field="part", tag="text"):

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from clawnet_proto.carrier import Message
+from clawnet_proto.message import Message
 from clawnet_proto.families import task
 from clawnet_proto.specification import STATES
 from clawnet_proto.wire import present
@@ -135,6 +135,8 @@ def _count_permitted(view: TaskView, known: Mapping[str, Message]) -> list[Messa
                 view.errors[message.id] = "task.conflict"
             else:
                 counted.append(message)
+        elif view.request.body.stage(message.body.stage) is None:
+            view.errors[message.id] = "task.unknown_stage"
         else:
             counted.append(message)
     _settle_endings(view, endings)

@@ -1,0 +1,401 @@
+"""The agent: one identity, one store, one transport, perhaps one engine, and a behaviour for each family.
+
+``python -m bots.agent`` is ``clawbot run``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from bots.behaviours import Behaviour, Posting, Question
+from bots.behaviours.executor import ExecutorBehaviour
+from bots.behaviours.handshake import HandshakeBehaviour
+from bots.behaviours.people import PeopleBehaviour
+from bots.behaviours.presence import PresenceBehaviour
+from bots.behaviours.requester import RequesterBehaviour
+from bots.config import Config
+from bots.engines import Engine, Model
+from bots.errors import ClawbotError, Refused
+from bots.events import AnyEvent, Notice
+from bots.identity import Identity
+from bots.intake import Intake, seen
+from bots.outbox import Entry, Outbox
+from bots.paths import make_private
+from bots.recorder import Recorder
+from bots.rendering import full
+from bots.store import Store
+from bots.transports import Room, Transport
+from clawnet_proto import PROTOCOL_VERSION, base64url
+from clawnet_proto.carrier import body_type, sign, verify
+from clawnet_proto.envelope import Envelope
+from clawnet_proto.errors import ProtocolError, RemoteProtocolError
+from clawnet_proto.families.presence import Address
+from clawnet_proto.mesh import Mesh
+from clawnet_proto.message import Message
+from clawnet_proto.specification import TYPES
+from clawnet_proto.wire import Record, present
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_GOODBYE_S = 5.0
+_ENGINE_PATIENCE_S = 30.0
+_BATCH = 200
+
+OpenTransport = Callable[["Agent"], Transport]
+
+
+class Agent:
+    """A running agent; also the ``Context`` of its behaviours.
+
+    ``run`` goes on until ``stop`` is called or the transport cannot go on. ``synced`` is set once what the
+    room's history holds is folded and our announce is on its way.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        identity: Identity,
+        store: Store,
+        engine: Engine | None,
+        open_transport: OpenTransport,
+        *,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.config = config
+        self.identity = identity
+        self.store = store
+        self.engine = engine
+        self.models: Sequence[Model] = ()
+        self.synced = asyncio.Event()
+        self._meshes: dict[str, Mesh] = {}
+        self._observers: list[Callable[[AnyEvent], None]] = []
+        self._work: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._recorder = recorder
+        self._ready = False
+        self.transport = open_transport(self)
+        self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
+        self.intake = Intake(
+            identity.did, self.transport, self.mesh, self.now_ms, self.notify, self._opened
+        )
+        self.handshakes = HandshakeBehaviour(self, lambda room: self.presence.current(room))
+        self.presence = PresenceBehaviour(self, self.handshakes)
+        self.requester = RequesterBehaviour(self, self.handshakes.greet)
+        self.executor = ExecutorBehaviour(self, self.presence)
+        self.people = PeopleBehaviour(self, self.requester)
+        self._behaviours: dict[str, Sequence[Behaviour]] = {
+            "presence": (self.presence,),
+            "handshake": (self.handshakes,),
+            "task": (self.requester, self.executor),
+        }
+
+    # -- what behaviours may use -----------------------------------------------------------------------------
+
+    @property
+    def address(self) -> Address:
+        return Address(uri=self.transport.address, device=self.transport.device or UNSET)
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def mesh(self, room: str) -> Mesh:
+        """The fold of a room. Raises RemoteProtocolError ``room.mismatch`` for one we were never in."""
+        mesh = self._meshes.get(room)
+        if mesh is None:
+            if all(known.uri != room for known in self.transport.rooms()):
+                raise RemoteProtocolError("room.mismatch", "a room we are not in")
+            mesh = self._meshes[room] = Mesh(room)
+        return mesh
+
+    def rooms(self) -> Sequence[Room]:
+        return self.transport.rooms()
+
+    def post(
+        self,
+        room: str,
+        body: Record,
+        *,
+        lifetime_ms: int,
+        recipients: Sequence[str] = (),
+        thread: str = "",
+        answers: str = "",
+        posting: Posting = Posting(),  # noqa: B008 - a frozen struct
+    ) -> Message:
+        now = self.now_ms()
+        kind = body_type(body)
+        rule = TYPES[kind]
+        data, message = sign(
+            self.identity.key,
+            Envelope(
+                clawnet=PROTOCOL_VERSION,
+                type=kind,
+                sender=self.identity.did,
+                kid=self.identity.key.did,
+                room=room,
+                sent_ms=now,
+                expires_ms=now + min(lifetime_ms, rule.lifetime_ms),
+                nonce=base64url.encode(os.urandom(16)),
+                body=body,
+                recipients=tuple(recipients) or UNSET,
+                thread=thread or UNSET,
+                answers=answers or UNSET,
+            ),
+        )
+        mesh = self.mesh(room)
+        mesh.add(message, self.transport.address)
+        direct = rule.planes == ("direct",)
+        to = posting.to or (mesh.direct_address(recipients[0]) if direct else None)
+        if direct and to is None:
+            raise ClawbotError("peer.unreachable", "That peer has announced no address for direct messages.")
+        self.outbox.add(self._entry(message, data, to, posting))
+        self.notify(
+            seen(message, mesh, verdict="bound", plane="direct" if direct else "room",
+                 address=self.transport.address, at_ms=now, ours=True)
+        )  # fmt: skip
+        self.wake()
+        return message
+
+    def _entry(self, message: Message, data: bytes, to: Address | None, posting: Posting) -> Entry:
+        envelope = message.envelope
+        if to is not None:
+            return Entry(
+                plane="direct", address=to.uri, device=present(to.device, ""), carrier=data.decode(),
+                conversation=str(present(envelope.thread, "")), priority=posting.priority,
+                expires_ms=envelope.expires_ms,
+            )  # fmt: skip
+        name = self.config.agent.name
+        mesh = self.mesh(envelope.room)
+        conversation = message.id if message.type == "task.request" else str(present(envelope.thread, ""))
+        return Entry(
+            plane="room", room=envelope.room, carrier=data.decode(),
+            line=posting.line or f"{name}: {full(message, mesh.name_of)}", conversation=conversation,
+            root=posting.root, alone=message.type == "task.result", priority=posting.priority,
+            mention=posting.mention, expires_ms=envelope.expires_ms,
+        )  # fmt: skip
+
+    def post_again(self, message: Message, to: Address) -> None:
+        data, again = sign(self.identity.key, message.envelope)
+        assert again.id == message.id
+        self.outbox.add(self._entry(message, data, to, Posting(priority=2)))
+
+    def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
+        self.outbox.add(Entry(plane="room", room=room, line=text, root=root, mention=mention))
+
+    def notify(self, event: AnyEvent) -> None:
+        for observer in list(self._observers):
+            observer(event)
+
+    def observe(self, observer: Callable[[AnyEvent], None]) -> Callable[[], None]:
+        """Call ``observer`` for every event from now on; returns what ends that."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer) if observer in self._observers else None
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def _opened(self, conversation: str, root: str) -> None:
+        """Answers about a task stand in the thread its request was seen in."""
+        if root and self.store.thread_root(conversation) is None:
+            self.store.set_thread_root(conversation, root)
+
+    def _set_aside(self, entries: Sequence[Entry], error: Refused) -> None:
+        text = f"{len(entries)} messages could not be sent: {error}"
+        self.notify(Notice(at_ms=self.now_ms(), text=text))
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Connect, fold what was, and take part until stopped. Raises ClawbotError when it cannot go on."""
+        engine = asyncio.ensure_future(self._start_engine())
+        try:
+            await self.transport.connect()
+            self.intake.refold(delivery for _, delivery in self.store.history())
+            self._refold_queued()
+            if self._recorder is not None:
+                self._recorder.begin(created_ms=self.now_ms(), recorder=self.transport.address)
+            self.store.subscribe(self.wake)
+            await self._live(engine)
+        finally:
+            engine.cancel()
+            await asyncio.gather(engine, *self._work, return_exceptions=True)
+            await self.transport.close()
+            if self.engine is not None:
+                await self.engine.close()
+            if self._recorder is not None:
+                self._recorder.close()
+
+    def stop(self) -> None:
+        """End ``run`` politely: work is handed back, rooms are told."""
+        self._stopping.set()
+        self.wake()
+
+    async def _live(self, engine: asyncio.Future[None]) -> None:
+        parts = [
+            asyncio.ensure_future(part) for part in (self.transport.run(), self.outbox.run(), self._handle(engine))
+        ]
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:
+                if part.done():
+                    part.result()
+            await self._say_goodbye()
+        finally:
+            stopping.cancel()
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(stopping, *parts, return_exceptions=True)
+
+    async def _say_goodbye(self) -> None:
+        await self.executor.stop()
+        if self._ready:
+            self.presence.leave("stopping")
+        await self.outbox.flush(_GOODBYE_S)
+
+    async def _start_engine(self) -> None:
+        if self.engine is None:
+            return
+        try:
+            await self.engine.start()
+            self.models = tuple(await self.engine.models())
+        except ClawbotError as error:
+            log.error("%s", error)
+            self.notify(Notice(at_ms=self.now_ms(), text=str(error)))
+
+    async def _handle(self, engine: asyncio.Future[None]) -> None:
+        """Handle what arrives, batch by batch, and let time pass."""
+        while not self._stopping.is_set():
+            self._woken.clear()
+            while batch := self.store.unhandled(_BATCH):
+                self._handle_batch(batch)
+                # Everything else gets its turn between batches.
+                await asyncio.sleep(0)
+            if not self._ready and self._settled():
+                await asyncio.wait([engine], timeout=_ENGINE_PATIENCE_S)
+                self._become_ready()
+            elif self._ready:
+                await self._renew_models(engine)
+                self._advance()
+            try:
+                async with asyncio.timeout(_TICK_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    def _handle_batch(self, batch: Sequence[tuple[int, Any]]) -> None:
+        if self._recorder is not None:
+            for _, delivery in batch:
+                self._recorder.record(delivery)
+        with self.store.transaction():
+            for item in self.intake.fold(delivery for _, delivery in batch):
+                self._act(item)
+            self.store.handled(seq for seq, _ in batch)
+
+    def _act(self, item: Any) -> None:
+        try:
+            if isinstance(item, Question):
+                self.people.on_question(item)
+                return
+            for behaviour in self._behaviours[TYPES[item.message.type].family]:
+                behaviour.on_message(item)
+        except (ProtocolError, ClawbotError) as error:
+            log.warning("%s", error)
+
+    def _settled(self) -> bool:
+        """The first sync is in: we know which rooms we are in."""
+        return self.transport.online and bool(self.transport.rooms())
+
+    def _become_ready(self) -> None:
+        self._ready = True
+        self.requester.resume()
+        self.executor.resume()
+        self.presence.open()
+        self._advance()
+        self.synced.set()
+
+    async def _renew_models(self, engine: asyncio.Future[None]) -> None:
+        """An engine that came up late, or went away, changes what we announce."""
+        if self.engine is not None and engine.done() and self.engine.health.state == "failed" and self.models:
+            self.models = ()
+            self.notify(Notice(at_ms=self.now_ms(), text=self.engine.health.detail))
+
+    def _advance(self) -> None:
+        now = self.now_ms()
+        for behaviour in (self.handshakes, self.presence, self.people, self.requester, self.executor):
+            try:
+                behaviour.advance(now)
+            except (ProtocolError, ClawbotError) as error:
+                log.warning("%s", error)
+
+    def _refold_queued(self) -> None:
+        """What we posted and could not send yet is part of the state already."""
+        for carrier in self.store.outgoing.carriers(self.transport.name):
+            message = verify(carrier)
+            self.mesh(message.envelope.room).add(message, self.transport.address)
+
+
+def open_agent(
+    config: Config,
+    state: Path,
+    identity: Identity,
+    engine: Engine | None,
+    password: Callable[[], str],
+    *,
+    recorder: Recorder | None = None,
+) -> Agent:
+    """An agent on Matrix with its files in ``state``. Raises ConfigError or StoreError."""
+    from bots.transports.matrix.config import MatrixConfig
+    from bots.transports.matrix.transport import MatrixTransport
+
+    make_private(state)
+    matrix = config.matrix
+    settings = MatrixConfig(
+        homeserver=matrix.homeserver,
+        user=matrix.user,
+        device_name=matrix.device_name,
+        display_name=config.agent.name,
+        rooms=matrix.rooms,
+        owner=matrix.owner,
+        invites=matrix.invites_from,
+    )
+    store = Store.open(state / "store.sqlite")
+
+    def open_transport(agent: Agent) -> Transport:
+        return MatrixTransport(
+            settings,
+            state,
+            password,
+            store,
+            agent.now_ms,
+            on_joined=lambda room: agent.wake(),
+            on_online=lambda online: agent.outbox.nudge() if online else None,
+        )
+
+    try:
+        return Agent(config, identity, store, engine, open_transport, recorder=recorder)
+    except BaseException:
+        store.close()
+        raise
+
+
+if __name__ == "__main__":
+    from bots.cli import main
+
+    sys.exit(main(["run", *sys.argv[1:]]))

@@ -1,0 +1,109 @@
+"""One module a message family: what this agent does when such a message arrives, and as time passes.
+
+Behaviours are synchronous and do no I/O of their own: they read the fold, post messages through their
+``Context`` and spawn what takes time. ``on_message`` runs inside the store's transaction that marks the
+message handled, so that a message and everything posted because of it are committed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from bots.config import Config
+from bots.engines import Engine, Model
+from bots.events import AnyEvent
+from bots.identity import Identity
+from bots.store import Store
+from bots.transports import PersonText, Room
+from clawnet_proto.message import Message
+from clawnet_proto.families.presence import Address
+from clawnet_proto.mesh import Binding, Mesh
+from clawnet_proto.wire import Record
+
+
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified message that may be acted upon: addressed to us or to all, in time, not acted upon before."""
+
+    message: Message
+    plane: Literal["room", "direct"]
+    address: str  # who the transport vouches for
+    event_id: str
+    binding: Binding
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's plain words in a room."""
+
+    room: str
+    address: str
+    event_id: str
+    words: PersonText
+    received_ms: int
+
+
+class Posting(msgspec.Struct, frozen=True, kw_only=True):
+    """How a message of ours travels, where that differs from the usual."""
+
+    to: Address | None = None  # direct: an address that the fold does not (yet) hold
+    line: str = ""  # what people read instead of the usual line
+    root: str = ""  # event id of the thread's root
+    mention: str = ""  # address of a person to notify
+    priority: int = 1  # 0 overtakes, 2 waits
+
+
+class Context(Protocol):
+    """What a behaviour may see and do."""
+
+    identity: Identity
+    config: Config
+    engine: Engine | None
+    models: Sequence[Model]
+    store: Store
+
+    @property
+    def address(self) -> Address: ...
+
+    def now_ms(self) -> int: ...
+
+    def mesh(self, room: str) -> Mesh: ...
+
+    def rooms(self) -> Sequence[Room]: ...
+
+    def post(
+        self,
+        room: str,
+        body: Record,
+        *,
+        lifetime_ms: int,
+        recipients: Sequence[str] = (),
+        thread: str = "",
+        answers: str = "",
+        posting: Posting = Posting(),
+    ) -> Message:
+        """Sign, fold and enqueue a message. Raises LocalProtocolError for one that others would refuse."""
+
+    def post_again(self, message: Message, to: Address) -> None:
+        """Send a message of ours once more, directly."""
+
+    def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
+        """Plain words for people, in a thread."""
+
+    def notify(self, event: AnyEvent) -> None: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
+
+    def wake(self) -> None:
+        """Call everybody's ``advance`` soon."""
+
+
+class Behaviour(Protocol):
+    """One family's behaviour."""
+
+    def on_message(self, received: Received) -> None:
+        """A message of this family that may be acted upon."""
+
+    def advance(self, now_ms: int) -> None:
+        """Do what is due: called after every batch of messages and a few times a second."""

@@ -1,0 +1,403 @@
+"""Work for others under the owner's limits: offer, run what is awarded, stream, answer (spec/08-task.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from bots import sealed
+from bots.behaviours import Context, Posting, Received
+from bots.behaviours.presence import PresenceBehaviour
+from bots.behaviours.stage_run import Output, StageRun, choose_model
+from bots.errors import ClawbotError, EngineError
+from bots.quota import Quotas, is_listed
+from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
+from clawnet_proto.message import Message
+from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
+from clawnet_proto.families import task
+from clawnet_proto.families.task_prompt import render
+from clawnet_proto.families.task_state import DECLINED, AttemptView, TaskView
+from clawnet_proto.signing import digest
+from clawnet_proto.wire import present
+
+log = logging.getLogger(__name__)
+
+_OPEN_REQUESTS = 256
+_CONSIDER_MS = 60_000
+_OFFER_LIFETIME_MS = 60_000
+_PROGRESS_LIFETIME_MS = 60_000
+
+
+class _Open(msgspec.Struct, kw_only=True):
+    """A request nobody is known to work on yet."""
+
+    room: str
+    address: str
+    seen_ms: int
+    offered: set[str] = msgspec.field(default_factory=set)
+
+
+class _Job(msgspec.Struct, kw_only=True):
+    """Work awarded to us. The process is there once it runs."""
+
+    room: str
+    task: str
+    stage: str
+    attempt: int
+    award: Message
+    process: asyncio.Task[None] | None = None
+    heard_ms: int = 0  # when the requester last heard of us
+    index: int = 0
+    tokens: int = 0
+    offset: int = 0
+    reserved: int = 0
+
+
+class ExecutorBehaviour:
+    """Everything this agent does for others."""
+
+    def __init__(self, context: Context, presence: PresenceBehaviour) -> None:
+        self._context = context
+        self._presence = presence
+        self._quotas = Quotas(context.config.limits, context.now_ms())
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._jobs: dict[tuple[str, str, int], _Job] = {}
+        self._slots = asyncio.Semaphore(context.config.limits.concurrency)
+
+    @property
+    def jobs(self) -> int:
+        return len(self._jobs)
+
+    def on_message(self, received: Received) -> None:
+        body = received.message.body
+        if isinstance(body, task.Request):
+            self._consider(received)
+        elif isinstance(body, task.Award) and received.binding == "bound":
+            self._take(received)
+
+    def resume(self) -> None:
+        """Go on with what was awarded before a restart and is still ours."""
+        me = self._context.identity.did
+        for room in self._context.rooms():
+            for view in self._context.mesh(room.uri).tasks():
+                if view.finished or view.request.envelope.expires_ms <= self._context.now_ms():
+                    continue
+                for stage in view.stages.values():
+                    current = stage.current
+                    if current is not None and current.executor == me and current.state in ("awarded", "working"):
+                        self._start_job(room.uri, current.award)
+
+    async def stop(self) -> None:
+        """Hand back what is not done: the requester hears at once instead of waiting for the lease."""
+        for job in list(self._jobs.values()):
+            await self._cancel(job)
+            self._fail(job, "stopping", "This agent is stopping.", retryable=True)
+
+    # -- offers ----------------------------------------------------------------------------------------------
+
+    def _consider(self, received: Received) -> None:
+        message = received.message
+        if message.sender == self._context.identity.did or self._context.config.limits.serve == "nobody":
+            return
+        if message.envelope.recipients is not UNSET:
+            return  # addressed: its award comes with it
+        self._open[message.id] = _Open(
+            room=message.envelope.room, address=received.address, seen_ms=self._context.now_ms()
+        )
+        if len(self._open) > _OPEN_REQUESTS:
+            self._open.popitem(last=False)
+
+    def _offer_due(self, now: int) -> None:
+        for request_id, item in list(self._open.items()):
+            view = self._context.mesh(item.room).task(request_id)
+            awarded = view is None or view.finished or any(stage.current for stage in view.stages.values())
+            if awarded or now - item.seen_ms > _CONSIDER_MS:
+                del self._open[request_id]
+            elif view is not None and self._context.mesh(item.room).binding(view.request) == "bound":
+                self._offer(view, item, now)
+
+    def _offer(self, view: TaskView, item: _Open, now: int) -> None:
+        context = self._context
+        refusal = self._refusal(view, item.address)
+        if refusal:
+            log.info("no offer for %s: %s", view.id, refusal)
+            del self._open[view.id]
+            return
+        offers = []
+        for stage in view.request.body.stages:
+            if stage.id not in item.offered and self._my_turn(view, item.room, stage, now - item.seen_ms):
+                offers.append(self._stage_offer(stage))
+                item.offered.add(stage.id)
+        if offers and context.mesh(item.room).direct_address(view.requester) is not None:
+            context.post(
+                item.room,
+                task.Offer(stages=tuple(offers)),
+                lifetime_ms=_OFFER_LIFETIME_MS,
+                recipients=[view.requester],
+                thread=view.id,
+                answers=view.id,
+            )
+
+    def _my_turn(self, view: TaskView, room: str, stage: task.Stage, age_ms: int) -> bool:
+        """We can do it, and our place in the ranking has come."""
+        context = self._context
+        now, me = context.now_ms(), context.identity.did
+        live = context.mesh(room).live_peers(now)
+        able = [
+            peer for peer in live
+            if peer.body is not None and peer.did != view.requester and capable(peer.body, stage)
+        ]  # fmt: skip
+        order = ranked(stage_key(view.id, stage.id), able)
+        return me in order and order.index(me) // OFFERS_PER_WAVE <= age_ms // WAVE_MS
+
+    def _stage_offer(self, stage: task.Stage) -> task.StageOffer:
+        model = choose_model(self._context, stage)
+        # A rough but honest word: each piece of work before it takes about as long as one of ours.
+        return task.StageOffer(
+            stage=stage.id,
+            model=model.name[:64] if model else UNSET,
+            model_digest=(model.digest or UNSET) if model else UNSET,
+            wait_ms=1000 * self.jobs,
+        )
+
+    def _refusal(self, view: TaskView, address: str) -> str:
+        """Why we would not work for this requester, "" if we would."""
+        limits = self._context.config.limits
+        body: task.Request = view.request.body
+        if limits.serve == "nobody":
+            return "this agent serves nobody"
+        if limits.serve == "listed" and not is_listed(address, limits.listed):
+            return "this agent serves only whom its owner lists"
+        if body.hops > limits.hops:
+            return "the request was passed on too often"
+        return ""
+
+    # -- work ------------------------------------------------------------------------------------------------
+
+    def _take(self, received: Received) -> None:
+        """An award to us: take it up or decline at once."""
+        message = received.message
+        award: task.Award = message.body
+        room = message.envelope.room
+        view = self._context.mesh(room).task(str(message.envelope.thread))
+        stage = view.stages.get(award.stage) if view else None
+        current = stage.attempts.get(award.attempt) if stage else None
+        if view is None or stage is None or current is None or current.award.id != message.id:
+            return
+        if view.requester != message.sender or current.state != "awarded" or view.finished:
+            return
+        job = _Job(room=room, task=view.id, stage=award.stage, attempt=award.attempt, award=message)
+        reserved = stage.spec.parameters.max_tokens if stage.spec.kind in ("generate", "chat") else 0
+        refusal = self._refusal(view, received.address) or self._inability(stage.spec)
+        if not refusal and self.jobs >= self._context.config.limits.concurrency + self._context.config.limits.waiting:
+            refusal = "this agent has its hands full"
+        if not refusal:
+            quota = self._quotas.admit(received.address, reserved, self._context.now_ms())
+            refusal = f"the quota {quota} is used up" if quota else ""
+        if refusal:
+            self._fail(job, DECLINED, refusal[:1].upper() + refusal[1:] + ".", retryable=True)
+            return
+        self._start_job(room, message, reserved)
+
+    def _inability(self, stage: task.Stage) -> str:
+        limits = self._context.config.limits
+        if stage.parameters.max_tokens > limits.output_tokens:
+            return f"more than {limits.output_tokens} tokens are asked for"
+        if stage.kind != "echo" and choose_model(self._context, stage) is None:
+            return f"this agent has no model for {stage.kind} stages that fits"
+        return ""
+
+    def _start_job(self, room: str, award: Message, reserved: int = 0) -> None:
+        body: task.Award = award.body
+        key = (str(award.envelope.thread), body.stage, body.attempt)
+        if key not in self._jobs:
+            self._jobs[key] = _Job(
+                room=room, task=key[0], stage=body.stage, attempt=body.attempt, award=award, reserved=reserved
+            )
+            self._count()
+
+    def _count(self) -> None:
+        running = sum(job.process is not None for job in self._jobs.values())
+        self._presence.running, self._presence.waiting = running, len(self._jobs) - running
+
+    def advance(self, now_ms: int) -> None:
+        self._offer_due(now_ms)
+        for job in list(self._jobs.values()):
+            view = self._context.mesh(job.room).task(job.task)
+            attempt = self._attempt(view, job)
+            if view is None or attempt is None or view.finished or attempt.state in ("lapsed", "canceled"):
+                self._context.spawn(self._cancel(job))
+            elif job.process is None and view.ready(view.stages[job.stage].spec):
+                job.process = asyncio.ensure_future(self._run(job, view))
+                self._count()
+            elif now_ms - job.heard_ms > job.award.body.lease_ms // 3 and attempt.state == "working":
+                self._progress(job, "", now_ms)
+
+    @staticmethod
+    def _attempt(view: TaskView | None, job: _Job) -> AttemptView | None:
+        stage = view.stages.get(job.stage) if view else None
+        return stage.attempts.get(job.attempt) if stage else None
+
+    async def _cancel(self, job: _Job) -> None:
+        self._jobs.pop((job.task, job.stage, job.attempt), None)
+        if job.process is not None and job.process is not asyncio.current_task():
+            job.process.cancel()
+            await asyncio.gather(job.process, return_exceptions=True)
+        self._count()
+
+    async def _run(self, job: _Job, view: TaskView) -> None:
+        """One stage from start to result or failure; never raises but for cancellation."""
+        spec = view.stages[job.stage].spec
+        try:
+            model = choose_model(self._context, spec)
+            name = model.name[:64] if model is not None and spec.kind != "echo" else UNSET
+            self._post_direct(job, task.Start(stage=job.stage, attempt=job.attempt, model=name))
+            texts, digests = self._inputs(job, view, spec)
+            prompt = render(spec, texts)
+            limit = self._context.config.limits.prompt_bytes
+            if len(prompt.encode()) > limit:
+                raise EngineError("prompt.too_large", f"The prompt is larger than {limit} bytes.", retryable=False)
+            async with self._slots:
+                run = StageRun(self._context, spec, model, prompt)
+                async for piece in run.pieces():
+                    self._progress(job, piece, self._context.now_ms(), tokens=run.tokens)
+            assert run.output is not None
+            self._finish(job, view, spec, digests, run.output, name)
+        except asyncio.CancelledError:
+            raise
+        except ClawbotError as error:
+            self._fail(job, error.code, error.message, retryable=getattr(error, "retryable", True))
+        except RemoteProtocolError as error:
+            self._fail(job, error.code, str(error), retryable=False)
+        except Exception:
+            log.exception("stage %s of %s", job.stage, job.task)
+            self._fail(job, "internal", "The agent failed while it worked on this.", retryable=True)
+        finally:
+            self._jobs.pop((job.task, job.stage, job.attempt), None)
+            self._count()
+            self._context.wake()
+
+    def _inputs(self, job: _Job, view: TaskView, spec: task.Stage) -> tuple[dict[str, str], list[task.InputDigest]]:
+        """The texts a stage reads and their digests. Raises RemoteProtocolError if a sealed one does not open."""
+        texts: dict[str, str] = {}
+        digests: list[task.InputDigest] = []
+        given = {item.source: item for item in present(job.award.body.inputs, ())}
+        for source in spec.sources:
+            expected = str(view.output_digest(source))
+            if source in given:
+                info = sealed.input_info(job.task, job.stage, job.attempt, source)
+                texts[source] = sealed.unseal(
+                    self._context.identity.seal, given[source].sealed, info, expected
+                ).text
+            else:
+                text = view.output_text(source)
+                if text is None:
+                    raise RemoteProtocolError("sealed.unreadable", source)
+                texts[source] = text
+            digests.append(task.InputDigest(source=source, digest=expected))
+        return texts, digests
+
+    def _progress(self, job: _Job, text: str, now: int, *, tokens: int = 0) -> None:
+        private = self._private(job)
+        parts: dict[str, Any] = {}
+        if text and private:
+            info = sealed.progress_info(job.task, job.stage, job.attempt, job.index)
+            parts["sealed"] = sealed.Secret.of(text).sealed_to(private, info)
+        elif text:
+            parts["text"] = text
+        job.tokens = max(job.tokens, tokens)
+        self._post_direct(
+            job,
+            task.Progress(
+                stage=job.stage, attempt=job.attempt, index=job.index, tokens=job.tokens, offset=job.offset, **parts
+            ),
+        )
+        job.index += 1
+        job.offset += len(text)
+
+    def _private(self, job: _Job) -> str:
+        """The requester's seal key if the task is sealed, else ""."""
+        view = self._context.mesh(job.room).task(job.task)
+        if view is None or view.request.body.privacy != "sealed":
+            return ""
+        announce = self._context.mesh(job.room).peers[view.requester].body
+        return "" if announce is None else announce.seal_key
+
+    def _post_direct(self, job: _Job, body: task.Start | task.Progress) -> None:
+        job.heard_ms = self._context.now_ms()
+        requester = job.award.sender
+        if self._context.mesh(job.room).direct_address(requester) is None:
+            return
+        self._context.post(
+            job.room,
+            body,
+            lifetime_ms=_PROGRESS_LIFETIME_MS,
+            recipients=[requester],
+            thread=job.task,
+            answers=self._answers(job),
+            posting=Posting(priority=2),
+        )
+
+    def _answers(self, job: _Job) -> str:
+        attempt = self._attempt(self._context.mesh(job.room).task(job.task), job)
+        return job.award.id if attempt is None else attempt.last.id
+
+    def _finish(
+        self, job: _Job, view: TaskView, spec: task.Stage, inputs: list[task.InputDigest], output: Output, name: Any
+    ) -> None:
+        text = output.text
+        finish = output.finish
+        while True:
+            try:
+                self._post_final(job, self._result(job, spec, inputs, output, text, finish, name))
+                break
+            except LocalProtocolError as error:
+                # Text that escapes badly can outgrow the carrier: it is cut, and says so.
+                if not error.code.startswith(("size.", "schema.")) or len(text) < 2:
+                    raise
+                text, finish = text[: len(text) // 2], "length"
+        self._quotas.unused(max(0, job.reserved - output.usage.output_tokens))
+
+    def _result(
+        self, job: _Job, spec: task.Stage, inputs: list[task.InputDigest], output: Output, text: str, finish: Any,
+        name: Any,
+    ) -> task.Result:  # fmt: skip
+        private = self._private(job)
+        if private:
+            secret = sealed.Secret.of(text)
+            content = {"sealed": secret.sealed_to(private, sealed.output_info(job.task, job.stage, job.attempt))}
+            output_digest = secret.digest
+        else:
+            content, output_digest = {"text": text}, digest(text.encode())
+        return task.Result(
+            stage=job.stage, attempt=job.attempt, award=job.award.id, inputs=tuple(inputs), model=name,
+            model_digest=output.model_digest or UNSET, parameters=spec.parameters, output_digest=output_digest,
+            media_type=output.media_type, finish=finish, usage=output.usage, **content,
+        )  # fmt: skip
+
+    def _fail(self, job: _Job, code: str, message: str, *, retryable: bool) -> None:
+        self._quotas.unused(job.reserved)
+        self._post_final(
+            job,
+            task.Fail(
+                stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable
+            ),
+        )
+
+    def _post_final(self, job: _Job, body: task.Result | task.Fail) -> None:
+        """A result or a failure: a fact for the whole room."""
+        view = self._context.mesh(job.room).task(job.task)
+        expires = view.request.envelope.expires_ms if view else 0
+        self._context.post(
+            job.room,
+            body,
+            lifetime_ms=max(60_000, expires - self._context.now_ms()),
+            recipients=[job.award.sender],
+            thread=job.task,
+            answers=self._answers(job),
+        )

@@ -1,0 +1,196 @@
+"""Handshakes at first need, and a few ahead of it (spec/07-handshake.md)."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from bots.behaviours import Context, Posting, Received
+from bots.events import PeerConfirmed
+from bots.quota import Bucket
+from bots.ranking import score
+from clawnet_proto import PROTOCOL_VERSION
+from clawnet_proto.message import Message
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.families import handshake, presence
+
+log = logging.getLogger(__name__)
+
+VERSIONS = (PROTOCOL_VERSION,)
+_AHEAD = 8
+_AHEAD_EVERY_MS = 1_000
+_WELCOMERS = 3
+_LIFETIME_MS = 60_000
+_TIME_OUT_MS = 20_000
+_AGAIN_MS = 600_000
+_SESSIONS = 256
+_ANSWERS_PER_MINUTE = 240
+
+
+class _Session(msgspec.Struct, kw_only=True):
+    room: str
+    peer: str
+    machine: handshake.Handshake
+
+
+class HandshakeBehaviour:
+    """Both sides of our handshakes. ``announce`` gives our current announce in a room, to go along."""
+
+    def __init__(self, context: Context, announce: Callable[[str], Message | None]) -> None:
+        self._context = context
+        self._announce = announce
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()  # by the id of the hello
+        self._tried_ms: dict[tuple[str, str], int] = {}
+        self._confirmed: dict[str, dict[str, presence.Confirmed]] = {}
+        self._welcome: list[tuple[str, str]] = []
+        self._ahead_due_ms = 0
+        self._answers = Bucket(_ANSWERS_PER_MINUTE, context.now_ms())
+
+    def recent(self, room: str) -> tuple[presence.Confirmed, ...]:
+        """The eight most recently confirmed peers of a room."""
+        confirmed = self._confirmed.get(room, {}).values()
+        return tuple(sorted(confirmed, key=lambda item: (-item.at_ms, item.peer))[:8])
+
+    def confirmed(self, room: str, did: str) -> presence.Confirmed | None:
+        return self._confirmed.get(room, {}).get(did)
+
+    def greet(self, room: str, did: str, *, again_ms: int = _AGAIN_MS) -> bool:
+        """Say hello unless that was done lately. False if the peer cannot be reached directly."""
+        context = self._context
+        now = context.now_ms()
+        if did == context.identity.did or context.mesh(room).direct_address(did) is None:
+            return False
+        tried = self._tried_ms.get((room, did))
+        if tried is not None and now - tried < again_ms:
+            return True
+        self._tried_ms[(room, did)] = now
+        session = _Session(room=room, peer=did, machine=handshake.Handshake(VERSIONS))
+        session.machine.send_hello(now)
+        # The announce goes first: it binds the address that the hello comes from.
+        self._send_announce(room, context.mesh(room).direct_address(did))
+        hello = handshake.Hello(versions=VERSIONS, address=context.address)
+        message = context.post(room, hello, lifetime_ms=_LIFETIME_MS, recipients=[did], posting=Posting(priority=2))
+        self._keep(message.id, session)
+        return True
+
+    def newcomer(self, received: Received) -> None:
+        """Somebody announced itself: a few peers welcome it, so that it learns whom it cannot read of."""
+        if received.plane == "room" and received.binding == "bound":
+            self._welcome.append((received.message.envelope.room, received.message.sender))
+
+    def on_message(self, received: Received) -> None:
+        try:
+            _ANSWERS[type(received.message.body)](self, received)
+        except RemoteProtocolError as error:
+            log.info("handshake with %s: %s", received.message.sender, error)
+
+    def _on_hello(self, received: Received) -> None:
+        context, message = self._context, received.message
+        hello: handshake.Hello = message.body
+        if hello.address.uri != received.address or not self._answers.take(1, context.now_ms()):
+            return
+        room = message.envelope.room
+        session = _Session(room=room, peer=message.sender, machine=handshake.Handshake(VERSIONS))
+        version = session.machine.receive_hello(hello, context.now_ms())
+        self._keep(message.id, session)
+        self._send_announce(room, hello.address)
+        context.post(
+            room,
+            handshake.Accept(version=version, versions=VERSIONS, address=context.address),
+            lifetime_ms=_LIFETIME_MS,
+            recipients=[message.sender],
+            thread=message.id,
+            answers=message.id,
+            posting=Posting(to=hello.address, priority=2),
+        )
+
+    def _on_accept(self, received: Received) -> None:
+        message = received.message
+        session = self._session(message)
+        accept: handshake.Accept = message.body
+        if accept.address.uri != received.address:
+            raise RemoteProtocolError("handshake.not_allowed", "another address")
+        version = session.machine.receive_accept(accept, self._context.now_ms())
+        self._context.post(
+            session.room,
+            handshake.Confirm(version=version),
+            lifetime_ms=_LIFETIME_MS,
+            recipients=[session.peer],
+            thread=str(message.envelope.thread),
+            answers=message.id,
+            posting=Posting(to=accept.address, priority=2),
+        )
+        self._confirm(session)
+
+    def _on_confirm(self, received: Received) -> None:
+        session = self._session(received.message)
+        session.machine.receive_confirm(received.message.body, self._context.now_ms())
+        self._confirm(session)
+
+    def _session(self, message: Message) -> _Session:
+        session = self._sessions.get(str(message.envelope.thread))
+        if session is None or session.peer != message.sender or session.room != message.envelope.room:
+            raise RemoteProtocolError("handshake.not_allowed", "no such handshake")
+        return session
+
+    def _keep(self, thread: str, session: _Session) -> None:
+        self._sessions[thread] = session
+        if len(self._sessions) > _SESSIONS:
+            self._sessions.popitem(last=False)
+
+    def _confirm(self, session: _Session) -> None:
+        now, rtt = self._context.now_ms(), session.machine.rtt_ms
+        room = self._confirmed.setdefault(session.room, {})
+        room[session.peer] = presence.Confirmed(peer=session.peer, at_ms=now, rtt_ms=rtt)
+        self._tried_ms[(session.room, session.peer)] = now
+        if len(room) > _SESSIONS:
+            del room[min(room, key=lambda did: room[did].at_ms)]
+        name = self._context.mesh(session.room).name_of(session.peer)
+        self._context.notify(PeerConfirmed(at_ms=now, peer=session.peer, name=name, rtt_ms=rtt))
+
+    def _send_announce(self, room: str, to: presence.Address | None) -> None:
+        announce = self._announce(room)
+        if announce is not None and to is not None:
+            self._context.post_again(announce, to)
+
+    def advance(self, now_ms: int) -> None:
+        for thread, session in list(self._sessions.items()):
+            if session.machine.finished:
+                del self._sessions[thread]
+            elif now_ms - session.machine.started_ms > _TIME_OUT_MS:
+                session.machine.time_out()
+        self._greet_newcomers(now_ms)
+        self._greet_ahead(now_ms)
+
+    def _greet_newcomers(self, now_ms: int) -> None:
+        welcome, self._welcome = self._welcome, []
+        for room, did in welcome:
+            others = [peer.did for peer in self._context.mesh(room).live_peers(now_ms) if peer.did != did]
+            others.sort(key=lambda other: -score(did, other, 1.0))
+            if self._context.identity.did in others[:_WELCOMERS]:
+                self.greet(room, did)
+
+    def _greet_ahead(self, now_ms: int) -> None:
+        """Keep a few peers confirmed, each agent its own choice, so that the mesh is connected."""
+        if now_ms < self._ahead_due_ms:
+            return
+        self._ahead_due_ms = now_ms + _AHEAD_EVERY_MS
+        me = self._context.identity.did
+        for room in self._context.rooms():
+            if self._announce(room.uri) is None:
+                continue
+            peers = [peer.did for peer in self._context.mesh(room.uri).live_peers(now_ms) if peer.did != me]
+            peers.sort(key=lambda did: -score(me, did, 1.0))
+            for did in peers[:_AHEAD]:
+                if self.confirmed(room.uri, did) is None:
+                    self.greet(room.uri, did)
+
+
+_ANSWERS: dict[type, Callable[[HandshakeBehaviour, Received], None]] = {
+    handshake.Hello: HandshakeBehaviour._on_hello,
+    handshake.Accept: HandshakeBehaviour._on_accept,
+    handshake.Confirm: HandshakeBehaviour._on_confirm,
+}

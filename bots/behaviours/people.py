@@ -1,0 +1,232 @@
+"""People without a key: they write in the room, an agent asks on their behalf and answers in a thread.
+
+The homeserver vouches for who wrote, our signature for what we did about it (spec/08-task.md, "On behalf of").
+A question to nobody in particular is taken by exactly one agent, by the ranking everybody computes; the next
+one takes over if nothing has happened after a wave.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from bots import pipelines
+from bots.behaviours import Context, Question
+from bots.behaviours.requester import Order, RequesterBehaviour
+from bots.errors import ClawbotError
+from bots.quota import Bucket, is_listed
+from bots.ranking import ranked
+from bots.rendering import clean, short
+from clawnet_proto.errors import ProtocolError
+from clawnet_proto.families import task
+from clawnet_proto.families.task_state import TaskView
+from clawnet_proto.mesh import Peer
+from clawnet_proto.signing import digest
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "!claw"
+_WAVE_MS = 3_000
+_FORGET_MS = 60_000
+_HELP = (
+    "I pass questions on to the agents of this room. Write:\n"
+    "!claw ask QUESTION – ask the mesh\n"
+    "!claw peers – who is here and what they can do\n"
+    "!claw task ID – how a task stands\n"
+    "!claw answer ID TEXT – answer a question a task has for you\n"
+    "!claw cancel ID – cancel your task"
+)
+
+
+class _Pending(msgspec.Struct, kw_only=True):
+    question: Question
+    command: str
+    argument: str
+    addressed: bool
+
+
+class PeopleBehaviour:
+    """What people write, and what we answer."""
+
+    def __init__(self, context: Context, requester: RequesterBehaviour) -> None:
+        self._context = context
+        self._requester = requester
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def on_question(self, question: Question) -> None:
+        """A person's live words. Ignored unless they address us or the mesh, and the owner allows the person."""
+        words = question.words
+        text = words.text.strip()
+        if words.edited or self._is_agent(question) or not self._allowed(question.address):
+            return
+        if text.startswith(_PREFIX):
+            command, _, argument = text.removeprefix(_PREFIX).strip().partition(" ")
+            addressed = words.mentions_us
+        elif words.mentions_us:
+            command, argument, addressed = "ask", text, True
+        else:
+            return
+        self._pending[question.event_id] = _Pending(
+            question=question, command=command.lower() or "help", argument=argument.strip(), addressed=addressed
+        )
+        if len(self._pending) > 256:
+            self._pending.popitem(last=False)
+
+    def _is_agent(self, question: Question) -> bool:
+        """Agents are never asked by words: two of them would talk for ever."""
+        for peer in self._context.mesh(question.room).peers.values():
+            if question.address in peer.addresses and peer.body is not None and peer.body.kind in ("ai", "system"):
+                return True
+        return False
+
+    def _allowed(self, address: str) -> bool:
+        people, owner = self._context.config.people, self._context.config.matrix.owner
+        if owner and is_listed(address, (owner,)):
+            return True
+        return people.answer == "room" or (people.answer == "listed" and is_listed(address, people.listed))
+
+    def advance(self, now_ms: int) -> None:
+        for event_id, pending in list(self._pending.items()):
+            age = now_ms - pending.question.received_ms
+            if age > _FORGET_MS or self._served(pending):
+                del self._pending[event_id]
+            elif pending.addressed or self._my_turn(pending, age):
+                del self._pending[event_id]
+                self._serve(pending)
+
+    def _served(self, pending: _Pending) -> bool:
+        """Another agent has asked on behalf of this very event."""
+        for view in self._context.mesh(pending.question.room).tasks():
+            behalf = view.request.body.on_behalf_of
+            if isinstance(behalf, task.OnBehalfOf) and behalf.event == pending.question.event_id:
+                return True
+        return False
+
+    def _my_turn(self, pending: _Pending, age_ms: int) -> bool:
+        order = ranked(pending.question.event_id, self._agents(pending.question.room))
+        me = self._context.identity.did
+        if me not in order:
+            return False
+        # Only a request is seen by the others: what leaves no trace in the fold is answered by the first alone.
+        turn = age_ms // _WAVE_MS if pending.command == "ask" else 0
+        mine = self._mine(pending)
+        return order.index(me) <= turn if mine is None else mine
+
+    def _mine(self, pending: _Pending) -> bool | None:
+        """For commands about a task: whether we are its requester; None for everything else."""
+        if pending.command not in ("task", "answer", "cancel"):
+            return None
+        view = self._find(pending)
+        return None if view is None else view.requester == self._context.identity.did
+
+    def _agents(self, room: str) -> list[Peer]:
+        now = self._context.now_ms()
+        live = self._context.mesh(room).live_peers(now)
+        return [peer for peer in live if peer.body is not None and peer.body.kind != "human"]
+
+    def _serve(self, pending: _Pending) -> None:
+        question = pending.question
+        bucket = self._buckets.setdefault(
+            question.address, Bucket(self._context.config.people.questions_per_minute, self._context.now_ms())
+        )
+        if len(self._buckets) > 1024:
+            self._buckets.popitem(last=False)
+        if not bucket.take(1, self._context.now_ms()):
+            log.info("%s asks too often", question.address)
+            return
+        handler = _COMMANDS.get(pending.command, PeopleBehaviour._help)
+        try:
+            handler(self, pending)
+        except (ClawbotError, ProtocolError) as error:
+            self._answer(pending, str(error))
+
+    def _answer(self, pending: _Pending, text: str) -> None:
+        question = pending.question
+        self._context.say(question.room, text, root=question.words.thread_root, mention=question.address)
+
+    def _help(self, pending: _Pending) -> None:
+        self._answer(pending, _HELP)
+
+    def _ask(self, pending: _Pending) -> None:
+        question, text = pending.question, pending.argument
+        if not text:
+            self._answer(pending, "What shall I ask? Write: !claw ask QUESTION")
+            return
+        announces = [peer.body for peer in self._agents(question.room) if peer.body is not None]
+        kind = pipelines.kind_for(announces)
+        self._requester.request(
+            Order(
+                room=question.room,
+                title=clean(text, limit=200),
+                inputs={pipelines.QUESTION: text},
+                stages=pipelines.build(("draft", "critique", "revise"), kind),
+                on_behalf_of=task.OnBehalfOf(
+                    address=question.address, event=question.event_id, text_digest=digest(text.encode())
+                ),
+                root=question.words.thread_root,
+                mention=question.address,
+            )
+        )
+
+    def _peers(self, pending: _Pending) -> None:
+        lines = []
+        for peer in self._context.mesh(pending.question.room).live_peers(self._context.now_ms()):
+            if peer.body is not None:
+                models = ", ".join(clean(model.name, limit=40) for model in peer.body.models) or "no model"
+                lines.append(f"{clean(peer.body.name, limit=40)} – {peer.body.kind} {peer.body.role}, {models}")
+        self._answer(pending, "\n".join(lines[:50]) or "Nobody is here yet.")
+
+    def _find(self, pending: _Pending) -> TaskView | None:
+        prefix = pending.argument.partition(" ")[0]
+        if len(prefix) < 4:
+            return None
+        for view in self._context.mesh(pending.question.room).tasks():
+            if view.id.startswith(prefix):
+                return view
+        return None
+
+    def _task(self, pending: _Pending) -> None:
+        view = self._find(pending)
+        if view is None:
+            self._answer(pending, "I know no such task. Write: !claw task ID")
+            return
+        mesh = self._context.mesh(pending.question.room)
+        lines = [f"Task {short(view.id)}: {view.state}"]
+        for name, stage in view.stages.items():
+            who = f" by {clean(mesh.name_of(stage.current.executor), limit=40)}" if stage.current else ""
+            lines.append(f"{name}: {stage.state}{who}")
+        self._answer(pending, "\n".join(lines))
+
+    def _own(self, pending: _Pending) -> TaskView:
+        """The task a person names, if it was asked on that person's behalf by us. Raises ClawbotError."""
+        view = self._find(pending)
+        if view is None:
+            raise ClawbotError("task.unknown", "I know no such task.")
+        behalf = view.request.body.on_behalf_of
+        if not isinstance(behalf, task.OnBehalfOf) or behalf.address != pending.question.address:
+            raise ClawbotError("task.not_yours", "Only who asked may do that.")
+        return view
+
+    def _reply(self, pending: _Pending) -> None:
+        view = self._own(pending)
+        self._requester.reply(view.id, pending.argument.partition(" ")[2].strip())
+        self._answer(pending, "Passed on.")
+
+    def _cancel(self, pending: _Pending) -> None:
+        view = self._own(pending)
+        self._requester.cancel(view.id, "canceled by who asked")
+        self._answer(pending, f"Task {short(view.id)} is canceled.")
+
+
+_COMMANDS: dict[str, Callable[[PeopleBehaviour, _Pending], None]] = {
+    "ask": PeopleBehaviour._ask,
+    "peers": PeopleBehaviour._peers,
+    "task": PeopleBehaviour._task,
+    "answer": PeopleBehaviour._reply,
+    "cancel": PeopleBehaviour._cancel,
+    "help": PeopleBehaviour._help,
+}

@@ -1,0 +1,155 @@
+"""Announce who we are and what we can do, sparingly; leave politely (spec/06-presence.md)."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+from msgspec import UNSET
+
+from bots.behaviours import Context, Received
+from bots.behaviours.handshake import HandshakeBehaviour
+from clawnet_proto import PROTOCOL_VERSION, __version__
+from clawnet_proto.message import Message
+from clawnet_proto.families import presence
+
+LIFETIME_MS = 2 * 3600 * 1000
+# Newly confirmed peers alone are worth an announce only so often.
+_CONFIRMED_EVERY_MS = 600_000
+_FIRST_CONFIRMED_AFTER_MS = 5_000
+
+
+class PresenceBehaviour:
+    """Our announces. ``load`` is asked for the work in hand."""
+
+    def __init__(self, context: Context, handshakes: HandshakeBehaviour) -> None:
+        self._context = context
+        self._handshakes = handshakes
+        self._current: dict[str, Message] = {}
+        self._ready = False
+        self.running = 0
+        self.waiting = 0
+
+    def open(self) -> None:
+        """From now on announces are made: models and address are known."""
+        self._ready = True
+
+    def current(self, room: str) -> Message | None:
+        """Our announce in a room."""
+        return self._current.get(room)
+
+    def on_message(self, received: Received) -> None:
+        """Others' announces are folded; that we see a newcomer is the handshake's business."""
+        if isinstance(received.message.body, presence.Announce):
+            self._handshakes.newcomer(received)
+
+    def advance(self, now_ms: int) -> None:
+        if not self._ready:
+            return
+        joined = {room.uri for room in self._context.rooms() if not room.encrypted}
+        for room in self._current.keys() - joined:
+            del self._current[room]
+        for room in sorted(joined):
+            if self._due(room, now_ms):
+                self._announce(room, now_ms)
+
+    def _due(self, room: str, now_ms: int) -> bool:
+        current = self._current.get(room) or self._remembered(room, now_ms)
+        if current is None:
+            return True
+        self._current[room] = current
+        age = now_ms - current.envelope.sent_ms
+        if age > LIFETIME_MS // 2:
+            return True
+        body = self._body(room, current.body.revision)
+        if _material(body) != _material(current.body):
+            return True
+        fresh = {item.peer for item in body.confirmed} - {item.peer for item in current.body.confirmed}
+        first = not current.body.confirmed
+        return bool(fresh) and age > (_FIRST_CONFIRMED_AFTER_MS if first else _CONFIRMED_EVERY_MS)
+
+    def _remembered(self, room: str, now_ms: int) -> Message | None:
+        """An announce of an earlier run that still stands: a restart alone is no news."""
+        peer = self._context.mesh(room).peers.get(self._context.identity.did)
+        return peer.announce if peer is not None and peer.bound and peer.live(now_ms) else None
+
+    def _announce(self, room: str, now_ms: int) -> None:
+        store = self._context.store
+        # Never lower than before, even if the clock was set back.
+        revision = max(now_ms, int(store.fact("revision") or 0) + 1)
+        store.set_fact("revision", str(revision))
+        self._current[room] = self._context.post(room, self._body(room, revision), lifetime_ms=LIFETIME_MS)
+
+    def leave(self, reason: str) -> None:
+        """Tell every room that we go."""
+        self._ready = False
+        for room, current in self._current.items():
+            body = presence.Leave(revision=current.body.revision, reason=reason)
+            self._context.post(room, body, lifetime_ms=LIFETIME_MS)
+        self._current.clear()
+
+    def _body(self, room: str, revision: int) -> presence.Announce:
+        context = self._context
+        agent, limits = context.config.agent, context.config.limits
+        models = tuple(
+            presence.ModelCard(
+                name=model.name[:64],
+                digest=model.digest or UNSET,
+                context_tokens=model.context_tokens,
+                quantization=model.quantization or UNSET,
+                kinds=kinds_of(chat=model.chat, embed=model.embed),
+            )
+            for model in context.models[:16]
+            if not limits.models or model.name in limits.models
+        )
+        kinds = {"echo", *(kind for model in models for kind in model.kinds)}
+        return presence.Announce(
+            revision=revision,
+            name=agent.name,
+            kind=agent.kind,
+            role=agent.role,
+            description=agent.description or UNSET,
+            software=f"clawbot/{__version__}",
+            versions=(PROTOCOL_VERSION,),
+            addresses=(context.address,),
+            next_key_digest=context.identity.next_key_digest,
+            seal_key=context.identity.seal.public,
+            capabilities=tuple(sorted(kinds)),
+            models=models,
+            wants=agent.wants,
+            offers=agent.offers,
+            compute=_compute(),
+            region=agent.region or UNSET,
+            load=presence.Load(running=self.running, waiting=self.waiting, slots=limits.concurrency),
+            limits=presence.Limits(
+                open_to=limits.serve,
+                prompt_bytes=limits.prompt_bytes,
+                output_tokens=limits.output_tokens,
+                tokens_per_minute=limits.tokens_per_minute,
+            ),
+            confirmed=self._handshakes.recent(room),
+        )
+
+
+def kinds_of(*, chat: bool, embed: bool) -> tuple[presence.StageKind, ...]:
+    """The kinds of stage a model runs: any can go on with a text."""
+    kinds: list[presence.StageKind] = ["generate"]
+    if chat:
+        kinds.append("chat")
+    if embed:
+        kinds.append("embed")
+    return tuple(kinds)
+
+
+def _material(body: presence.Announce) -> presence.Announce:
+    """An announce without what changes all the time."""
+    idle = presence.Load(running=0, waiting=0, slots=body.load.slots)
+    return msgspec.structs.replace(body, revision=0, load=idle, confirmed=())
+
+
+def _compute() -> presence.Compute:
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1 << 20)
+    except (AttributeError, ValueError, OSError):
+        memory = 0
+    return presence.Compute(cpu_cores=os.cpu_count() or 1, memory_mib=memory)

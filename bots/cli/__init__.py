@@ -1,0 +1,175 @@
+"""``clawbot``: the commands. This module only reads the command line; each command's module does the work.
+
+Everything heavy is imported once a command is chosen, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from clawnet_proto import __version__
+
+OK, FAILED, USAGE, CANNOT, INTERRUPTED = 0, 1, 2, 3, 130
+
+_EXAMPLES = {
+    "": """\
+examples:
+  clawbot init --name ada --homeserver https://matrix.org --user @ada:matrix.org --room '#clawnet:matrix.org'
+  clawbot run --name ada
+  clawbot ask "Why is the sky blue?" --stages draft,critique,revise
+  clawbot peers
+
+exit status: 0 done, 1 the task or the verification failed, 2 wrong usage or configuration,
+3 the homeserver, the store or a key cannot be used, 130 interrupted""",
+    "init": """\
+examples:
+  clawbot init --name ada
+  clawbot init --name me --kind human --engine none --homeserver https://matrix.org --user @me:matrix.org \\
+      --room '#clawnet:matrix.org'""",
+    "run": """\
+examples:
+  clawbot run --name ada
+  clawbot run --homeserver https://matrix.org --user @ada:matrix.org --room '#clawnet:matrix.org'
+  CLAWNET_MATRIX_PASSWORD=... clawbot run --name ada --record today.jsonl""",
+    "ask": """\
+examples:
+  clawbot ask "Why is the sky blue?"
+  clawbot ask "Why is the sky blue?" --stages draft,critique,revise --trace
+  clawbot ask "What do you know of my town?" --private --json""",
+    "peers": """\
+examples:
+  clawbot peers
+  clawbot discover --all --json""",
+    "tasks": """\
+examples:
+  clawbot tasks
+  clawbot tasks 5fJx --json""",
+    "cancel": "example:\n  clawbot cancel 5fJx",
+    "answer": 'example:\n  clawbot answer 5fJx "the second one"',
+    "watch": "examples:\n  clawbot watch\n  clawbot watch --json | jq .",
+    "status": "example:\n  clawbot status --json",
+    "verify": "examples:\n  clawbot verify today.jsonl\n  clawbot verify today.jsonl --json",
+    "homeserver": """\
+examples:
+  clawbot homeserver --directory ./hs --user ada --user bert --room clawnet
+  clawbot homeserver --directory ./hs --json""",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clawbot",
+        description="An agent of the ClawNet mesh, and the commands to use it.",
+        epilog=_EXAMPLES[""],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"clawbot {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, module: str, help_text: str, *, aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=help_text,
+            description=help_text[:1].upper() + help_text[1:] + ".",
+            epilog=_EXAMPLES[name],
+            aliases=list(aliases),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(module=module)
+        return sub
+
+    init = command("init", "setup", "write a configuration and make keys for a new agent")
+    _agent_options(init)
+    run = command("run", "run", "run an agent until Ctrl-C or SIGTERM")
+    _agent_options(run)
+    run.add_argument("--record", metavar="FILE", help="write a transcript of all that arrives")
+    run.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+
+    ask = command("ask", "ask", "ask the mesh and stream the answer")
+    ask.add_argument("question", help="the question; - reads it from standard input")
+    ask.add_argument("--stages", default="answer", help="comma-separated: answer, or draft,critique,revise")
+    ask.add_argument("--model", default="", help="only this model")
+    ask.add_argument("--to", default="", metavar="PEER", help="ask one peer, by name or did")
+    ask.add_argument("--private", action="store_true", help="seal question and answer to the agents that run it")
+    ask.add_argument("--max-tokens", type=int, default=64, help="of each stage (default: 64)")
+    ask.add_argument("--timeout", type=int, default=900, metavar="SECONDS", help="give up after (default: 900)")
+    ask.add_argument("--prefer-role", action="append", default=[], metavar="ROLE", help="whom you would rather have")
+    ask.add_argument("--trace", action="store_true", help="show every message with its signature verdict")
+    _session_options(ask)
+    peers = command("peers", "look", "show who is there and what they can do", aliases=["discover"])
+    peers.add_argument("--all", action="store_true", help="also those who left, expired or are unbound")
+    _session_options(peers)
+    tasks = command("tasks", "look", "show the tasks of the rooms", aliases=["task"])
+    tasks.add_argument("task", nargs="?", default="", help="the beginning of a task id")
+    _session_options(tasks)
+    cancel = command("cancel", "look", "cancel a task of yours")
+    cancel.add_argument("task", help="the beginning of its id")
+    _session_options(cancel)
+    answer = command("answer", "look", "answer the question a task of yours waits for")
+    answer.add_argument("task", help="the beginning of its id")
+    answer.add_argument("text")
+    _session_options(answer)
+    watch = command("watch", "look", "show every message as it comes, with its signature verdict")
+    watch.add_argument("--record", metavar="FILE", help="write a transcript (without a running agent)")
+    _session_options(watch)
+    status = command("status", "look", "show how the agent itself is doing")
+    _session_options(status)
+
+    verify = command("verify", "verify", "check a transcript offline and name every bad line")
+    verify.add_argument("file", metavar="FILE")
+    verify.add_argument("--json", action="store_true", help="one JSON object a line")
+    verify.add_argument("--quiet", action="store_true", help="only the bad lines and the verdict")
+
+    homeserver = command("homeserver", "homeserver", "run a Matrix homeserver on this machine, for development")
+    homeserver.add_argument("--directory", required=True, help="where it keeps everything")
+    homeserver.add_argument("--port", type=int, default=0, help="default: a free one")
+    homeserver.add_argument("--user", action="append", default=[], metavar="NAME", help="make this account")
+    homeserver.add_argument("--room", default=None, metavar="NAME", help="make the public room #NAME")
+    homeserver.add_argument("--json", action="store_true", help="one JSON object once it is ready")
+    return parser
+
+
+def _agent_options(parser: argparse.ArgumentParser) -> None:
+    """Which agent, and what of its configuration to set from here."""
+    parser.add_argument("--name", default=None, help="the agent (default: CLAWNET_AGENT_NAME, else the only one)")
+    parser.add_argument("--config", default=None, metavar="FILE", help="another configuration file")
+    group = parser.add_argument_group("configuration", "each also in the file and as CLAWNET_<SECTION>_<KEY>")
+    group.add_argument("--homeserver", default=None, metavar="URL")
+    group.add_argument("--user", default=None, metavar="@USER:SERVER")
+    group.add_argument("--room", action="append", default=None, metavar="ROOM", help="alias, id or URI; repeatable")
+    group.add_argument("--owner", default=None, metavar="@USER:SERVER", help="whose invitations are accepted")
+    group.add_argument("--kind", default=None, choices=("human", "ai", "hybrid", "system"))
+    group.add_argument("--role", default=None, help="one word, e.g. writer")
+    group.add_argument("--engine", default=None, choices=("auto", "ollama", "llamacpp", "none"))
+    group.add_argument("--model-path", default=None, metavar="GGUF")
+
+
+def _session_options(parser: argparse.ArgumentParser) -> None:
+    _agent_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    from bots.errors import ClawbotError, ConfigError
+
+    module = importlib.import_module(f"bots.cli.{options.module}")
+    try:
+        return int(module.main(options))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone; Python must not complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except ConfigError as error:
+        sys.stderr.write(f"clawbot: {error}\n")
+        return USAGE
+    except ClawbotError as error:
+        sys.stderr.write(f"clawbot: {error}\n")
+        return CANNOT

@@ -1,0 +1,7 @@
+"""``python -m bots.cli``."""
+
+import sys
+
+from bots.cli import main
+
+sys.exit(main())

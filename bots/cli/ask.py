@@ -1,0 +1,53 @@
+"""``clawbot ask``: stream the answer of the mesh."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+import msgspec
+
+from bots.cli import FAILED, OK
+from bots.cli.printing import Printer
+from bots.cli.session import answers
+from bots.errors import ConfigError
+from bots.events import TaskEnded
+from bots.rendering import clean
+from bots.service import Ask
+
+
+def main(options: argparse.Namespace) -> int:
+    question = sys.stdin.read() if options.question == "-" else options.question
+    if not question.strip():
+        raise ConfigError("ask.empty", "The question is empty.", 'Write: clawbot ask "..."')
+    if not 1 <= options.max_tokens <= 8192 or not 1 <= options.timeout <= 86400:
+        raise ConfigError("ask.range", "--max-tokens is 1 to 8192, --timeout 1 to 86400 seconds.")
+    request = Ask(
+        question=question.strip(),
+        room=(options.room or [""])[0],
+        stages=tuple(stage.strip() for stage in options.stages.split(",") if stage.strip()),
+        model=options.model,
+        private=options.private,
+        to=options.to,
+        max_tokens=options.max_tokens,
+        timeout_s=options.timeout,
+        roles=tuple(options.prefer_role),
+    )
+    return asyncio.run(_ask(options, request))
+
+
+async def _ask(options: argparse.Namespace, request: Ask) -> int:
+    printer = Printer(sys.stderr, trace=options.trace)
+    outcome = FAILED
+    async for event in answers(options, request):
+        if options.json:
+            sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
+            sys.stdout.flush()
+        else:
+            printer.show(event)
+        if isinstance(event, TaskEnded):
+            outcome = OK if event.outcome == "completed" else FAILED
+            if not options.json and event.text:
+                sys.stdout.write(clean(event.text, limit=32000, lines=True).strip() + "\n")
+    return outcome

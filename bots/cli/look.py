@@ -1,0 +1,102 @@
+"""``clawbot peers``, ``tasks``, ``cancel``, ``answer``, ``watch``, ``status``: look at the mesh, touch one's own tasks."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from bots.cli import OK
+from bots.cli.printing import Printer
+from bots.cli.session import answers
+from bots.rendering import short
+from bots.service import (
+    AgentStatus,
+    Answer,
+    AnyAnswer,
+    AnyRequest,
+    Cancel,
+    Peers,
+    PeerSeen,
+    Status,
+    Tasks,
+    TaskSeen,
+    Watch,
+)
+
+_REQUESTS: dict[str, Callable[[argparse.Namespace], AnyRequest]] = {
+    "peers": lambda options: Peers(room=(options.room or [""])[0], everyone=options.all),
+    "tasks": lambda options: Tasks(prefix=options.task),
+    "cancel": lambda options: Cancel(task=options.task),
+    "answer": lambda options: Answer(task=options.task, text=options.text),
+    "watch": lambda options: Watch(),
+    "status": lambda options: Status(),
+}
+_ALIASES = {"discover": "peers", "task": "tasks"}
+
+
+def main(options: argparse.Namespace) -> int:
+    name = _ALIASES.get(options.command, options.command)
+    return asyncio.run(_look(options, _REQUESTS[name](options)))
+
+
+async def _look(options: argparse.Namespace, request: AnyRequest) -> int:
+    printer = Printer(sys.stdout, trace=True)
+    rows: list[Sequence[str]] = []
+    async for event in answers(options, request):
+        if options.json:
+            sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
+            sys.stdout.flush()
+        elif isinstance(event, PeerSeen | TaskSeen):
+            rows.append(_row(event))
+        elif isinstance(event, AgentStatus):
+            _show_status(event)
+        else:
+            printer.show(event)
+    if not options.json and isinstance(request, Peers | Tasks):
+        _show_table(_HEADS[type(request)], rows)
+    return OK
+
+
+_HEADS: dict[type, Sequence[str]] = {
+    Peers: ("NAME", "KIND", "ROLE", "LOAD", "RTT", "MODELS", "IDENTITY", "STATE"),
+    Tasks: ("TASK", "STATE", "ASKED BY", "STAGES", "TITLE"),
+}
+
+
+def _row(event: AnyAnswer) -> Sequence[str]:
+    if isinstance(event, PeerSeen):
+        state = "live" if event.live else "gone"
+        state += "" if event.bound else ", unbound"
+        state += ", address in conflict" if event.conflict else ""
+        return (
+            event.name + (" (me)" if event.me else ""),
+            event.kind,
+            event.role,
+            f"{event.running}/{event.slots}",
+            f"{event.rtt_ms} ms" if event.rtt_ms >= 0 else "-",
+            ", ".join(event.models) or "-",
+            event.did[-12:],
+            state,
+        )
+    assert isinstance(event, TaskSeen)
+    stages = " → ".join(
+        f"{stage.stage} {stage.state}" + (f" ({stage.name})" if stage.name else "") for stage in event.stages
+    )
+    return short(event.task), event.state, event.requester + (" (me)" if event.ours else ""), stages, event.title
+
+
+def _show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    for row in [head, *rows]:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def _show_status(status: AgentStatus) -> None:
+    for name in status.__struct_fields__[1:]:
+        value = getattr(status, name)
+        sys.stdout.write(f"{name.replace('_', ' '):18}{', '.join(value) if isinstance(value, tuple) else value}\n")

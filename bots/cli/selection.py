@@ -1,0 +1,92 @@
+"""Which agent a command means, with its files, configuration and keys."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bots import config as configuration
+from bots import identity
+from bots.config import Config
+from bots.errors import ConfigError
+from bots.identity import Identity
+from bots.paths import Paths, known_agents, paths_of
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """One agent on this machine."""
+
+    name: str
+    paths: Paths
+    config: Config
+
+
+def overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What the command line sets, by section and key; None where it says nothing."""
+    return {
+        "agent": {"kind": options.kind, "role": options.role},
+        "matrix": {
+            "homeserver": options.homeserver,
+            "user": options.user,
+            "rooms": options.room if options.module in ("run", "setup") else None,
+            "owner": options.owner,
+        },
+        "engine": {"use": options.engine, "model_path": options.model_path},
+    }
+
+
+def select(options: argparse.Namespace) -> Selection:
+    """The agent that flags, environment or the only configuration name. Raises ConfigError."""
+    name = _name(options)
+    paths = paths_of(name)
+    if options.config is not None:
+        paths = msgspec.structs.replace(paths, config=Path(options.config))
+    there = paths.config.is_file() or options.config is not None
+    changes = overrides(options)
+    if not there or options.name is not None:
+        changes["agent"]["name"] = options.name
+    config = configuration.load(paths.config if there else None, changes)
+    return Selection(name, paths, config)
+
+
+def _name(options: argparse.Namespace) -> str:
+    if options.name or os.environ.get("CLAWNET_AGENT_NAME"):
+        return str(options.name or os.environ["CLAWNET_AGENT_NAME"])
+    known = known_agents()
+    if len(known) > 1:
+        raise ConfigError("config.ambiguous", f"There are {len(known)} agents here.", f"Choose by --name: {', '.join(known)}.")
+    return known[0] if known else "clawbot"
+
+
+def require_account(selection: Selection) -> None:
+    """Raises ConfigError naming what is missing to log in."""
+    matrix = selection.config.matrix
+    missing = [flag for flag, value in (("--homeserver", matrix.homeserver), ("--user", matrix.user)) if not value]
+    if missing:
+        raise ConfigError(
+            "config.incomplete",
+            f"The agent {selection.name} has no {' and no '.join(flag.strip('-') for flag in missing)}.",
+            f"Give {' and '.join(missing)}, or set them in {selection.paths.config}.",
+        )
+
+
+def keys(selection: Selection) -> Identity:
+    """The agent's keys; made at first need. Raises ConfigError."""
+    if not (selection.paths.keys / "identity.key").exists():
+        sys.stderr.write(f"Making keys for {selection.name} in {selection.paths.keys}\n")
+        return identity.create(selection.paths.keys)
+    return identity.load(selection.paths.keys)
+
+
+def password(user: str) -> str:
+    """From the environment, else from a prompt, else "" (the transport then says what is missing)."""
+    given = os.environ.get("CLAWNET_MATRIX_PASSWORD", "")
+    if given or not sys.stdin.isatty():
+        return given
+    return getpass.getpass(f"Password of {user}: ")

@@ -1,0 +1,43 @@
+"""``clawbot init``: a commented configuration and new keys."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from bots import config as configuration
+from bots import identity
+from bots.cli import OK
+from bots.errors import ConfigError
+from bots.paths import make_private, paths_of
+
+
+def main(options: argparse.Namespace) -> int:
+    name = options.name or os.environ.get("CLAWNET_AGENT_NAME") or "clawbot"
+    paths = paths_of(name)
+    if paths.config.exists():
+        raise ConfigError("config.exists", f"{paths.config} exists already.", "Edit it, or choose another --name.")
+    values = {
+        "name": name,
+        "kind": options.kind or "ai",
+        "role": options.role or "generalist",
+        "homeserver": options.homeserver or "",
+        "user": options.user or "",
+        "rooms": options.room or [],
+        "engine": options.engine or "auto",
+    }
+    text = configuration.template(values)
+    make_private(paths.config.parent)
+    if not (paths.keys / "identity.key").exists():
+        identity.create(paths.keys)
+    handle = os.open(paths.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    did = identity.load(paths.keys).did
+    configuration.load(paths.config)
+    sys.stdout.write(f"{name} is {did}\nconfiguration: {paths.config}\nkeys:          {paths.keys}\n")
+    if not (options.homeserver and options.user and options.room):
+        sys.stdout.write("Fill in homeserver, user and rooms there, then: ")
+    sys.stdout.write(f"clawbot run --name {name}\n")
+    return OK

@@ -1,0 +1,99 @@
+"""``clawbot verify``: check a transcript offline, line by line (spec/11-transcript.md)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from bots.cli import FAILED, OK
+from bots.errors import ConfigError
+from bots.rendering import clean, line, short
+from bots.transports import Delivery
+from bots.transports.matrix import reading
+from clawnet_proto.carrier import verify
+from clawnet_proto.errors import RemoteProtocolError, TranscriptError
+from clawnet_proto.freshness import check_addressing
+from clawnet_proto.mesh import Mesh
+from clawnet_proto.transcript import Entry, read
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found on one line."""
+
+    line: int
+    verdict: str  # bound, unbound, relayed, invalid, damaged
+    code: str = ""
+    detail: str = ""
+    id: str = ""
+    type: str = ""
+    sender: str = ""
+    name: str = ""
+
+
+def main(options: argparse.Namespace) -> int:
+    path = Path(options.file)
+    try:
+        with path.open("rb") as file:
+            findings = list(check(file))
+    except OSError as error:
+        raise ConfigError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from None
+    counts = Counter(finding.verdict for finding in findings)
+    bad = counts["invalid"] + counts["damaged"]
+    for finding in findings:
+        if options.json:
+            sys.stdout.buffer.write(msgspec.json.encode(finding) + b"\n")
+        elif finding.verdict in ("invalid", "damaged"):
+            sys.stdout.write(f"line {finding.line}: {finding.verdict}: {clean(finding.code)} {clean(finding.detail)}\n")
+        elif not options.quiet:
+            sys.stdout.write(
+                f"line {finding.line}: {finding.verdict} {short(finding.id)} {finding.type} "
+                f"{clean(finding.name, limit=20)} {finding.detail}\n"
+            )
+    if not options.json:
+        told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no messages"
+        sys.stdout.write(f"{path}: {told}. " + ("NOT intact.\n" if bad else "Every line and signature is intact.\n"))
+    return FAILED if bad else OK
+
+
+def check(lines: object) -> list[Finding]:
+    """Every message of a transcript, and every line that is damaged; folded to tell whose address sent what."""
+    meshes: dict[str, Mesh] = {}
+    findings: list[Finding] = []
+    for number, record in read(lines):  # type: ignore[arg-type]
+        if isinstance(record, TranscriptError):
+            findings.append(Finding(line=number, verdict="damaged", code="transcript", detail=record.detail))
+        elif isinstance(record, Entry):
+            findings.extend(_check_entry(number, record, meshes))
+    return findings
+
+
+def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Finding]:
+    delivery = Delivery(
+        transport=entry.transport, plane=entry.plane, room=entry.room, sender=entry.sender,
+        event_id=entry.event_id, event=entry.event, received_ms=entry.received_ms, live=True,
+    )  # fmt: skip
+    findings = []
+    for carrier in reading.carriers(delivery):
+        try:
+            message = verify(msgspec.json.encode(carrier))
+            try:
+                check_addressing(message, me="", room=entry.room, plane=entry.plane)
+            except RemoteProtocolError as error:
+                if error.disposition != "ignored":
+                    raise
+            mesh = meshes.setdefault(message.envelope.room, Mesh(message.envelope.room))
+            mesh.add(message, entry.sender)
+        except RemoteProtocolError as error:
+            findings.append(Finding(line=number, verdict="invalid", code=error.code, detail=str(error)))
+            continue
+        findings.append(
+            Finding(
+                line=number, verdict=mesh.binding(message), id=message.id, type=message.type, sender=message.sender,
+                name=mesh.name_of(message.sender), detail=line(message, mesh.name_of),
+            )  # fmt: skip
+        )
+    return findings

@@ -1,0 +1,223 @@
+"""The configuration of an agent: TOML, then environment, then command line; the later wins.
+
+Every key has an environment variable ``CLAWNET_<SECTION>_<KEY>``. Passwords come from a prompt or from
+``CLAWNET_MATRIX_PASSWORD`` and are never written anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from bots.errors import ConfigError
+from clawnet_proto.wire import Token
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file: a key that is not known is an error."""
+
+
+class AgentSection(Section, frozen=True, kw_only=True):
+    """Who the agent is; all of it is announced."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)] = "clawbot"
+    kind: Literal["human", "ai", "hybrid", "system"] = "ai"
+    role: Token = "generalist"
+    description: Annotated[str, Meta(max_length=300)] = ""
+    region: str = ""
+    wants: tuple[Token, ...] = ()
+    offers: tuple[Token, ...] = ()
+
+
+class MatrixSection(Section, frozen=True, kw_only=True):
+    """The Matrix account and its rooms."""
+
+    homeserver: str = ""
+    user: str = ""
+    rooms: tuple[str, ...] = ()
+    owner: str = ""
+    invites_from: tuple[str, ...] = ()
+    device_name: str = "clawbot"
+
+
+class EngineSection(Section, frozen=True, kw_only=True):
+    """The model runtime."""
+
+    use: Literal["auto", "ollama", "llamacpp", "none"] = "auto"
+    ollama_host: str = ""
+    model_path: str = ""
+    context_tokens: Positive = 2048
+    slots: Positive = 1
+    threads: Natural = 0
+
+
+class LimitsSection(Section, frozen=True, kw_only=True):
+    """What others may ask of this machine."""
+
+    serve: Literal["nobody", "listed", "room"] = "room"
+    listed: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    concurrency: Positive = 1
+    waiting: Natural = 8
+    prompt_bytes: Positive = 16000
+    output_tokens: Positive = 512
+    tokens_per_minute: Positive = 12000
+    tasks_per_minute_address: Positive = 30
+    tasks_per_minute_homeserver: Positive = 120
+    tasks_per_minute_strangers: Positive = 60
+    stage_seconds: Positive = 300
+    hops: Natural = 3
+
+
+class PeopleSection(Section, frozen=True, kw_only=True):
+    """Questions people ask in the room."""
+
+    answer: Literal["nobody", "listed", "room"] = "room"
+    listed: tuple[str, ...] = ()
+    questions_per_minute: Positive = 6
+
+
+class RequestsSection(Section, frozen=True, kw_only=True):
+    """How this agent asks others."""
+
+    lease_ms: Annotated[int, Meta(ge=1000, le=3600000)] = 15000
+    offer_wait_ms: Positive = 400
+    give_up_seconds: Positive = 60
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 5
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    agent: AgentSection = AgentSection()
+    matrix: MatrixSection = MatrixSection()
+    engine: EngineSection = EngineSection()
+    limits: LimitsSection = LimitsSection()
+    people: PeopleSection = PeopleSection()
+    requests: RequestsSection = RequestsSection()
+
+
+def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """Read a file (None: defaults only), then the environment, then ``overrides`` by section and key.
+
+    Raises ConfigError naming the key that is unknown or does not fit.
+    """
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                "config.unreadable", f"The configuration {path} cannot be read: {error.strerror}.",
+                "Run `clawbot init --name NAME` to make one.",
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("config.syntax", f"{path} is not TOML: {error}.") from None
+    for source in (_environment(), overrides or {}):
+        for section, values in source.items():
+            table = tables.setdefault(section, {})
+            if isinstance(table, dict):
+                table.update({key: value for key, value in values.items() if value is not None})
+    try:
+        return msgspec.convert(tables, Config)
+    except msgspec.ValidationError as error:
+        where = f"{path}" if path is not None else "the configuration"
+        raise ConfigError("config.invalid", f"{where}: {_plain(str(error))}.", "See `clawbot init --help`.") from None
+
+
+def _plain(error: str) -> str:
+    """msgspec's sentence, with the key in the file's own words."""
+    reason, _, place = error.partition(" - at `$")
+    reason = reason.replace("Object contains unknown field", "unknown key")
+    return f"{reason} in {place.strip('.`')}" if place.strip(".`") else reason
+
+
+def _environment() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for section in msgspec.structs.fields(Config):
+        for field in msgspec.structs.fields(section.type):
+            text = os.environ.get(f"CLAWNET_{section.name}_{field.name}".upper())
+            if text is not None:
+                found.setdefault(section.name, {})[field.name] = _typed(text, field.type, field.name)
+    return found
+
+
+def _typed(text: str, kind: Any, name: str) -> Any:
+    """A variable's text as its key's type; lists are separated by commas."""
+    if "tuple" in str(kind):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError("config.invalid", f"The environment variable for {name}: {error}.") from None
+
+
+TEMPLATE = """\
+# The configuration of a ClawNet agent. Every key can also be set by an environment variable
+# CLAWNET_<SECTION>_<KEY>, e.g. CLAWNET_MATRIX_HOMESERVER. Passwords are never kept here:
+# clawbot asks for them, or reads CLAWNET_MATRIX_PASSWORD, once, and then keeps the session.
+
+[agent]                      # who you are: all of this is announced in the room
+name = {name}
+kind = {kind}                # human, ai, hybrid or system
+role = {role}                # one word others can look for: writer, critic, coder, ...
+description = ""
+region = ""                  # e.g. "eu"; empty: not told
+wants = []                   # e.g. ["reviews"]
+offers = []                  # e.g. ["translation"]
+
+[matrix]
+homeserver = {homeserver}    # e.g. "https://matrix.org"
+user = {user}                # e.g. "@me:matrix.org"
+rooms = {rooms}              # e.g. ["#clawnet:matrix.org"]
+owner = ""                   # whose invitations and commands are always obeyed
+invites_from = []            # users or servers whose invitations are accepted
+
+[engine]
+use = {engine}               # auto: Ollama if it answers and has a model, else the embedded llama.cpp; none: no model
+ollama_host = ""             # empty: OLLAMA_HOST, else http://127.0.0.1:11434
+model_path = ""              # a GGUF file for llama.cpp; empty: the packaged Gemma 3 270M
+context_tokens = 2048
+slots = 1                    # generations at once
+threads = 0                  # 0: chosen for this machine
+
+[limits]                     # what others may ask of this machine
+serve = "room"               # nobody, listed, or room: whoever the room lets speak
+listed = []                  # users or servers, e.g. ["@friend:example.org", "example.net"]
+models = []                  # model names others may use; empty: all
+concurrency = 1
+waiting = 8                  # awarded work that may wait for a slot
+prompt_bytes = 16000
+output_tokens = 512
+tokens_per_minute = 12000
+tasks_per_minute_address = 30
+tasks_per_minute_homeserver = 120
+tasks_per_minute_strangers = 60   # one pool for everyone not listed
+stage_seconds = 300          # a stage that takes longer is stopped
+hops = 3                     # how far a request may have been passed on from agent to agent
+
+[people]                     # questions people write in the room
+answer = "room"              # nobody, listed, or room
+listed = []
+questions_per_minute = 6     # of one person
+
+[requests]                   # how this agent asks others
+lease_ms = 15000             # silence after which a stage is awarded to somebody else
+offer_wait_ms = 400          # how long to wait for more offers after the first
+give_up_seconds = 60         # without any offer
+attempts = 5                 # of one stage
+"""
+
+
+def template(values: Mapping[str, Any]) -> str:
+    """The commented file for ``clawbot init``; ``values`` has what its marks name."""
+    return TEMPLATE.format(**{key: msgspec.json.encode(value).decode() for key, value in values.items()})

@@ -1,0 +1,125 @@
+"""The agent's own socket: commands beside a running agent go through it. JSON lines, one request a connection.
+
+The socket is 0600: whoever can open it is the agent's owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from bots.errors import ClawbotError, ConfigError
+from bots.service import AnyAnswer, AnyRequest, Failure, Service
+
+_LINE_BYTES = 1 << 20
+_PATH_BYTES = 100  # what a socket address holds on every system
+
+_decode_request = msgspec.json.Decoder(AnyRequest).decode
+_decode_answer = msgspec.json.Decoder(AnyAnswer).decode
+
+
+def socket_path(state: Path) -> Path:
+    """Where an agent with this state folder listens: there, or in a private folder if that path is too long."""
+    path = state / "control.sock"
+    if len(os.fsencode(path)) <= _PATH_BYTES:
+        return path
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"clawnet-{os.getuid()}" / f"{name}.sock"
+
+
+class ControlServer:
+    """Listens while the agent runs."""
+
+    def __init__(self, service: Service, path: Path) -> None:
+        self._service = service
+        self._path = path
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> ControlServer:
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.stat()
+        if status.st_uid != os.getuid() or status.st_mode & 0o077:
+            raise ConfigError("control.folder", f"The folder {folder} is open to others.", f"Run: chmod 700 {folder}")
+        # The store's lock says that no other agent is alive here: what lies there is left over.
+        self._path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=_LINE_BYTES)
+        finally:
+            os.umask(mask)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering = asyncio.ensure_future(self._answer(reader, writer))
+        try:
+            await answering
+        finally:
+            answering.cancel()
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = _decode_request(await reader.readline())
+        except (msgspec.MsgspecError, ValueError) as error:
+            writer.write(_line(Failure(at_ms=0, code="request.malformed", message=f"Not a request: {error}.")))
+            return
+        gone = asyncio.ensure_future(reader.read(1))
+        stream = self._service.answer(request)
+        try:
+            while True:
+                following = asyncio.ensure_future(anext(stream))
+                await asyncio.wait([following, gone], return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    await asyncio.gather(following, return_exceptions=True)
+                    return
+                writer.write(_line(following.result()))
+                await writer.drain()
+        except StopAsyncIteration:
+            pass
+        except ClawbotError as error:
+            writer.write(_line(Failure(at_ms=0, code=error.code, message=error.message, hint=error.hint)))
+        except OSError:
+            pass
+        finally:
+            gone.cancel()
+            await stream.aclose()  # type: ignore[attr-defined]
+
+
+def _line(answer: AnyAnswer) -> bytes:
+    return msgspec.json.encode(answer) + b"\n"
+
+
+async def call(path: Path, request: AnyRequest) -> AsyncIterator[AnyAnswer]:
+    """Ask a running agent. Raises ConnectionError if none listens, ClawbotError for what it refuses."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_BYTES)
+    except OSError as error:
+        raise ConnectionError(str(error)) from None
+    try:
+        writer.write(msgspec.json.encode(request) + b"\n")
+        await writer.drain()
+        while line := await reader.readline():
+            answer = _decode_answer(line)
+            if isinstance(answer, Failure):
+                raise ClawbotError(answer.code, answer.message, answer.hint)
+            yield answer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

@@ -1,0 +1,90 @@
+"""Quotas: how much one address, one homeserver and all strangers together may ask of us in a minute.
+
+Keys are free and addresses nearly so: everyone the owner does not list shares one pool.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from bots.config import LimitsSection
+
+_MINUTE_MS = 60_000
+_REMEMBERED = 4096
+
+
+class Bucket:
+    """A token bucket: ``capacity`` a minute, full at first."""
+
+    __slots__ = ("at_ms", "capacity", "level")
+
+    def __init__(self, capacity: int, now_ms: int) -> None:
+        self.capacity = capacity
+        self.level = float(capacity)
+        self.at_ms = now_ms
+
+    def take(self, amount: int, now_ms: int) -> bool:
+        """Take ``amount`` if it is there."""
+        self.level = min(self.capacity, self.level + self.capacity * max(0, now_ms - self.at_ms) / _MINUTE_MS)
+        self.at_ms = now_ms
+        if self.level < amount:
+            return False
+        self.level -= amount
+        return True
+
+    def give_back(self, amount: int) -> None:
+        """Return what was taken and not used."""
+        self.level = min(self.capacity, self.level + amount)
+
+
+def homeserver_of(address: str) -> str:
+    """The server part of a Matrix address URI."""
+    return address.partition(":")[2].partition(":")[2] if address.startswith("matrix:u/") else address
+
+
+def is_listed(address: str, listed: tuple[str, ...]) -> bool:
+    """Whether the owner lists an address, as ``@user:server``, as its URI, or by its server."""
+    user = "@" + address.removeprefix("matrix:u/")
+    return any(item in (address, user, homeserver_of(address)) for item in listed)
+
+
+class Quotas:
+    """Counts tasks and tokens; ``admit`` says yes and charges, or names the quota that is used up."""
+
+    def __init__(self, limits: LimitsSection, now_ms: int) -> None:
+        self._limits = limits
+        self._tokens = Bucket(limits.tokens_per_minute, now_ms)
+        self._strangers = Bucket(limits.tasks_per_minute_strangers, now_ms)
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def admit(self, address: str, tokens: int, now_ms: int) -> str:
+        """"" and the charge is made, or the quota that refuses and nothing is charged."""
+        limits = self._limits
+        charges = [
+            ("address", self._bucket(f"a {address}", limits.tasks_per_minute_address, now_ms), 1),
+            ("homeserver", self._bucket(f"h {homeserver_of(address)}", limits.tasks_per_minute_homeserver, now_ms), 1),
+            ("tokens_per_minute", self._tokens, tokens),
+        ]
+        if not is_listed(address, limits.listed):
+            charges.insert(0, ("strangers", self._strangers, 1))
+        taken: list[tuple[Bucket, int]] = []
+        for name, bucket, amount in charges:
+            if not bucket.take(amount, now_ms):
+                for earlier, earlier_amount in taken:
+                    earlier.give_back(earlier_amount)
+                return name
+            taken.append((bucket, amount))
+        return ""
+
+    def unused(self, tokens: int) -> None:
+        """Tokens that were reserved and not generated."""
+        self._tokens.give_back(tokens)
+
+    def _bucket(self, key: str, capacity: int, now_ms: int) -> Bucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(capacity, now_ms)
+            if len(self._buckets) > _REMEMBERED:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return bucket

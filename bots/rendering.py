@@ -1,0 +1,122 @@
+"""Messages as lines for people: the fallback body in the room, and what commands print.
+
+Everything that comes from others is hostile text: control characters, direction overrides and mentions are
+taken out, long text is cut.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import UNSET
+
+from clawnet_proto.families import handshake, presence, task
+from clawnet_proto.message import Message
+from clawnet_proto.wire import present
+
+_LINE = 280
+_MENTION = re.compile(r"@(?=[^\s@:]{1,255}:[^\s@])|@(?=room\b)")
+
+
+def clean(text: str, *, limit: int = _LINE, lines: bool = False) -> str:
+    """Text that cannot disturb a terminal or a room. ``lines`` keeps line breaks."""
+    kept = []
+    for character in text[: limit * 4]:
+        category = unicodedata.category(character)
+        if character == "\n" and lines:
+            kept.append(character)
+        elif character.isspace():
+            kept.append(" ")
+        elif category not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            kept.append(character)
+    plain = _MENTION.sub("", "".join(kept))
+    if not lines:
+        plain = " ".join(plain.split())
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def short(identifier: str) -> str:
+    """The first characters of an id, enough to tell it from others in a room."""
+    return identifier[:8]
+
+
+def line(message: Message, name_of: Callable[[str], str]) -> str:
+    """What a message says, in one line, without the sender's name."""
+    render = _LINES.get(type(message.body))
+    if render is None:
+        return message.type
+    recipients = present(message.envelope.recipients, ())
+    return render(message.body, name_of(recipients[0]) if recipients else "", message)
+
+
+def full(message: Message, name_of: Callable[[str], str]) -> str:
+    """The fallback body of a message in a room: what a person in any chat client reads."""
+    body = message.body
+    if isinstance(body, task.Result) and body.text is not UNSET and body.media_type == "text/plain":
+        return f"[{body.stage}] {clean(body.text, limit=4000, lines=True).strip()}"
+    return line(message, name_of)
+
+
+def _announce(body: presence.Announce, _to: str, _message: Message) -> str:
+    models = ", ".join(clean(model.name) for model in body.models)
+    can = ", ".join(body.capabilities)
+    return f"{clean(body.name)} is here: {body.kind} {body.role}, can {can}" + (f" with {models}" if models else "")
+
+
+def _request(body: task.Request, to: str, message: Message) -> str:
+    stages = " → ".join(stage.id for stage in body.stages)
+    what = "a sealed task" if body.privacy == "sealed" else clean(body.title, limit=200)
+    whom = f" of {to}" if to else ""
+    person = f" for {_person(body.on_behalf_of)}" if body.on_behalf_of is not UNSET else ""
+    return f"asks{whom}{person}: {what} [{stages}] task {short(message.id)}"
+
+
+def _person(behalf: Any) -> str:
+    address = str(behalf.address).removeprefix("matrix:u/")
+    return f"{clean(address)} (vouched by the homeserver)"
+
+
+def _award(body: task.Award, to: str, _message: Message) -> str:
+    again = f" (attempt {body.attempt})" if body.attempt > 1 else ""
+    return f"awards {clean(body.stage)} to {to}{again}"
+
+
+def _offer(body: task.Offer, to: str, _message: Message) -> str:
+    return f"offers {', '.join(clean(item.stage) for item in body.stages)} to {to}"
+
+
+def _result(body: task.Result, _to: str, _message: Message) -> str:
+    text = "sealed" if body.text is UNSET else clean(body.text, limit=160)
+    seconds = (body.usage.prompt_ms + body.usage.generate_ms) / 1000
+    took = f" ({body.usage.output_tokens} tokens, {seconds:.1f} s)" if body.usage.output_tokens else ""
+    return f"result of {clean(body.stage)}: {text}{took}"
+
+
+def _close(body: task.Close, _to: str, message: Message) -> str:
+    if body.outcome == "failed":
+        return f"closes task {short(str(message.envelope.thread))}: failed, {clean(present(body.message, ''))}"
+    executors = len({item.executor for item in body.accepted})
+    return f"closes task {short(str(message.envelope.thread))}: completed by {executors} peers, receipt signed"
+
+
+_LINES: Mapping[type, Callable[[Any, str, Message], str]] = {
+    presence.Announce: _announce,
+    presence.Leave: lambda body, to, m: f"leaves: {clean(present(body.reason, 'no reason given'))}",
+    handshake.Hello: lambda body, to, m: f"says hello to {to}",
+    handshake.Accept: lambda body, to, m: f"accepts the handshake of {to}, version {body.version}",
+    handshake.Confirm: lambda body, to, m: f"confirms the handshake with {to}",
+    task.Request: _request,
+    task.Offer: _offer,
+    task.Award: _award,
+    task.Start: lambda body, to, m: f"starts {clean(body.stage)} for {to}",
+    task.Progress: lambda body, to, m: f"{clean(body.stage)}: {body.tokens} tokens so far",
+    task.Ask: lambda body, to, m: f"asks {to} about {clean(body.stage)}: {clean(body.question)}",
+    task.Reply: lambda body, to, m: f"replies to {to}: {clean(body.text)}",
+    task.Result: _result,
+    task.Fail: lambda body, to, m: f"fails {clean(body.stage)} ({body.code}): {clean(body.message)}",
+    task.Cancel: lambda body, to, m: f"cancels task {short(str(m.envelope.thread))}",
+    task.Close: _close,
+}

@@ -1,0 +1,358 @@
+"""What commands may ask of an agent, in this process or over its socket: requests in, events out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
+
+import msgspec
+
+from bots import pipelines
+from bots.agent import Agent
+from bots.behaviours.requester import Order
+from bots.errors import ClawbotError
+from bots.events import AnyEvent, Event, Notice, TaskEnded
+from bots.ranking import capable
+from bots.rendering import clean, short
+from clawnet_proto.families import task
+from clawnet_proto.families.presence import StageKind
+from clawnet_proto.families.task_state import TaskView
+from clawnet_proto.mesh import Peer
+from clawnet_proto.wire import present
+
+_PATIENCE_S = 5.0
+_QUEUE = 10_000
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True):
+    """Base of all requests."""
+
+
+class Ask(Request, frozen=True, kw_only=True, tag="ask"):
+    """Ask the mesh; streams events until the task has ended."""
+
+    question: str
+    room: str = ""
+    stages: tuple[str, ...] = ("answer",)
+    model: str = ""
+    private: bool = False
+    to: str = ""
+    max_tokens: int = 64
+    timeout_s: int = 900
+    roles: tuple[str, ...] = ()
+
+
+class Peers(Request, frozen=True, kw_only=True, tag="peers"):
+    """Who is there; one ``PeerSeen`` each."""
+
+    room: str = ""
+    everyone: bool = False
+
+
+class Tasks(Request, frozen=True, kw_only=True, tag="tasks"):
+    """The tasks of the rooms; one ``TaskSeen`` each. ``prefix`` picks them by id."""
+
+    prefix: str = ""
+
+
+class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
+    """Cancel a task of ours, named by its id or the beginning of it."""
+
+    task: str
+
+
+class Answer(Request, frozen=True, kw_only=True, tag="answer"):
+    """Answer the question a task of ours waits for."""
+
+    task: str
+    text: str
+
+
+class Watch(Request, frozen=True, kw_only=True, tag="watch"):
+    """Stream every event until the connection is closed."""
+
+
+class Status(Request, frozen=True, kw_only=True, tag="status"):
+    """How the agent itself is doing; one ``AgentStatus``."""
+
+
+AnyRequest: TypeAlias = Ask | Peers | Tasks | Cancel | Answer | Watch | Status
+
+
+class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
+    """A peer as the fold knows it."""
+
+    did: str
+    name: str
+    kind: str
+    role: str
+    room: str
+    address: str
+    bound: bool
+    live: bool
+    me: bool = False
+    conflict: bool = False
+    capabilities: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    region: str = ""
+    running: int = 0
+    slots: int = 0
+    rtt_ms: int = -1
+    last_sent_ms: int = 0
+
+
+class StageSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage of a task as the fold knows it."""
+
+    stage: str
+    state: str
+    attempt: int = 0
+    executor: str = ""
+    name: str = ""
+
+
+class TaskSeen(Event, frozen=True, kw_only=True, tag="task_state"):
+    """A task as the fold knows it."""
+
+    task: str
+    room: str
+    title: str
+    state: str
+    requester: str
+    ours: bool
+    stages: tuple[StageSeen, ...]
+
+
+class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
+    """The agent itself."""
+
+    did: str
+    name: str
+    address: str
+    online: bool
+    rooms: tuple[str, ...]
+    engine: str
+    models: tuple[str, ...]
+    queued: int
+    refused_outgoing: int
+    refused_incoming: int
+    jobs: int
+
+
+class Failure(Event, frozen=True, kw_only=True, tag="error"):
+    """The request could not be carried out."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+AnyAnswer: TypeAlias = AnyEvent | PeerSeen | TaskSeen | AgentStatus | Failure
+
+
+class Service:
+    """Carries out requests against one agent."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    async def answer(self, request: AnyRequest) -> AsyncIterator[AnyAnswer]:
+        """Everything there is to say to a request. Raises ClawbotError; closing it early ends what it began."""
+        handler = {
+            Ask: self._ask,
+            Peers: self._peers,
+            Tasks: self._tasks,
+            Cancel: self._cancel,
+            Answer: self._reply,
+            Watch: self._watch,
+            Status: self._status,
+        }[type(request)]
+        async for item in handler(request):  # type: ignore[operator]
+            yield item
+
+    def _room(self, name: str) -> str:
+        """The room a command means: the one it names, or the only one."""
+        rooms = self._agent.rooms()
+        for room in rooms:
+            if name in (room.uri, room.name):
+                return room.uri
+        known = ", ".join(room.name for room in rooms) or "none"
+        if name:
+            raise ClawbotError("room.unknown", f"The agent is not in {name}.", f"It is in: {known}.")
+        if len(rooms) != 1:
+            raise ClawbotError("room.ambiguous", f"The agent is in {len(rooms)} rooms.", f"Name one with --room: {known}.")
+        return rooms[0].uri
+
+    async def _ask(self, request: Ask) -> AsyncIterator[AnyAnswer]:
+        agent = self._agent
+        room = self._room(request.room)
+        for notice in self._privacy(room, request.private):
+            yield notice
+        kind = await self._kind(room, request)
+        order = Order(
+            room=room,
+            title="a sealed question" if request.private else clean(request.question, limit=200),
+            inputs={pipelines.QUESTION: request.question},
+            stages=pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens),
+            private=request.private,
+            to=self._peer(room, request.to).did if request.to else "",
+            timeout_ms=request.timeout_s * 1000,
+            preferences=task.Preferences(roles=request.roles) if request.roles else None,
+        )
+        with _Events(agent) as events:
+            task_id = agent.requester.request(order)
+            ended = False
+            try:
+                async for event in events:
+                    yield event
+                    if isinstance(event, TaskEnded) and event.task == task_id:
+                        ended = True
+                        return
+            finally:
+                # Whoever asked has gone away: nobody is to work for nothing.
+                if not ended and task_id in agent.requester.open_tasks():
+                    agent.requester.cancel(task_id, "whoever asked went away")
+
+    def _privacy(self, room: str, private: bool) -> list[Notice]:
+        """Say before anything is sent who will be able to read it."""
+        now = self._agent.now_ms()
+        here = next(known for known in self._agent.rooms() if known.uri == room)
+        if private:
+            text = f"Sealed: only the agents that run it can read the question; {here.name} sees that you ask."
+        elif here.public:
+            text = f"{here.name} is public: anyone who joins can read the question and the answer."
+        else:
+            text = f"The {here.members} members of {here.name} can read the question and the answer."
+        return [Notice(at_ms=now, text=text)]
+
+    async def _kind(self, room: str, request: Ask) -> StageKind:
+        """What the room's models are made for; a newcomer waits a moment for their announces."""
+        agent = self._agent
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        while True:
+            peers = [peer.body for peer in agent.mesh(room).live_peers(agent.now_ms()) if peer.body is not None]
+            others = [body for body in peers if body.models and body.limits.open_to != "nobody"]
+            kind = pipelines.kind_for(others, request.model)
+            stages = pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens)
+            able = all(any(capable(body, stage) for body in others) for stage in stages)
+            if able or asyncio.get_running_loop().time() > deadline:
+                return kind
+            await asyncio.sleep(0.1)
+
+    def _peer(self, room: str, name: str) -> Peer:
+        mesh, now = self._agent.mesh(room), self._agent.now_ms()
+        found = [peer for peer in mesh.peers.values() if peer.live(now) and name in (peer.did, peer.name)]
+        if len(found) != 1:
+            problem = "nobody" if not found else f"{len(found)} peers"
+            raise ClawbotError("peer.unknown", f"There is {problem} called {name}.", "See `clawbot peers`; a did is unique.")
+        return found[0]
+
+    async def _peers(self, request: Peers) -> AsyncIterator[AnyAnswer]:
+        agent, now = self._agent, self._agent.now_ms()
+        wanted = self._room(request.room) if request.room else ""
+        for room in agent.rooms():
+            if wanted and room.uri != wanted:
+                continue
+            mesh = agent.mesh(room.uri)
+            conflicting = {did for dids in mesh.conflicts().values() for did in dids}
+            for peer in sorted(mesh.peers.values(), key=lambda peer: (peer.name, peer.did)):
+                if peer.body is not None and (request.everyone or (peer.bound and peer.live(now))):
+                    yield self._peer_seen(room.uri, peer, peer.did in conflicting)
+
+    def _peer_seen(self, room: str, peer: Peer, conflict: bool) -> PeerSeen:
+        agent, now, body = self._agent, self._agent.now_ms(), peer.body
+        assert body is not None
+        confirmed = agent.handshakes.confirmed(room, peer.did)
+        return PeerSeen(
+            at_ms=now, did=peer.did, name=clean(body.name, limit=64), kind=body.kind, role=body.role, room=room,
+            address=body.addresses[0].uri, bound=peer.bound, live=peer.live(now), conflict=conflict,
+            me=peer.did == agent.identity.did, capabilities=body.capabilities,
+            models=tuple(clean(model.name, limit=64) for model in body.models), wants=body.wants,
+            offers=body.offers, region=present(body.region, ""), running=body.load.running,
+            slots=body.load.slots, rtt_ms=confirmed.rtt_ms if confirmed else -1, last_sent_ms=peer.last_sent_ms,
+        )  # fmt: skip
+
+    async def _tasks(self, request: Tasks) -> AsyncIterator[AnyAnswer]:
+        for room in self._agent.rooms():
+            for view in self._agent.mesh(room.uri).tasks():
+                if view.id.startswith(request.prefix):
+                    yield self._task_seen(room.uri, view)
+
+    def _task_seen(self, room: str, view: TaskView) -> TaskSeen:
+        mesh = self._agent.mesh(room)
+        return TaskSeen(
+            at_ms=self._agent.now_ms(), task=view.id, room=room, title=clean(view.request.body.title),
+            state=view.state, requester=mesh.name_of(view.requester),
+            ours=view.requester == self._agent.identity.did,
+            stages=tuple(
+                StageSeen(
+                    stage=name, state=stage.state, attempt=stage.current.number if stage.current else 0,
+                    executor=stage.current.executor if stage.current else "",
+                    name=mesh.name_of(stage.current.executor) if stage.current else "",
+                )
+                for name, stage in view.stages.items()
+            ),
+        )  # fmt: skip
+
+    def _own_task(self, prefix: str) -> str:
+        found = [task_id for task_id in self._agent.requester.open_tasks() if task_id.startswith(prefix)]
+        if len(found) != 1:
+            raise ClawbotError("task.not_open", f"{len(found)} open tasks of ours begin with {prefix}.", "See `clawbot tasks`.")
+        return found[0]
+
+    async def _cancel(self, request: Cancel) -> AsyncIterator[AnyAnswer]:
+        task_id = self._own_task(request.task)
+        self._agent.requester.cancel(task_id, "canceled by its owner")
+        yield Notice(at_ms=self._agent.now_ms(), text=f"Task {short(task_id)} is canceled.", task=task_id)
+
+    async def _reply(self, request: Answer) -> AsyncIterator[AnyAnswer]:
+        task_id = self._own_task(request.task)
+        self._agent.requester.reply(task_id, request.text)
+        yield Notice(at_ms=self._agent.now_ms(), text="Passed on.", task=task_id)
+
+    async def _watch(self, _request: Watch) -> AsyncIterator[AnyAnswer]:
+        with _Events(self._agent) as events:
+            async for event in events:
+                yield event
+
+    async def _status(self, _request: Status) -> AsyncIterator[AnyAnswer]:
+        agent = self._agent
+        health = agent.outbox.health()
+        engine = "none" if agent.engine is None else f"{agent.engine.name} {agent.engine.health.state}"
+        yield AgentStatus(
+            at_ms=agent.now_ms(), did=agent.identity.did, name=agent.config.agent.name,
+            address=agent.transport.address, online=agent.transport.online,
+            rooms=tuple(room.name for room in agent.rooms()), engine=engine,
+            models=tuple(model.name for model in agent.models), queued=health.queued,
+            refused_outgoing=health.refused, refused_incoming=agent.intake.refused, jobs=agent.executor.jobs,
+        )  # fmt: skip
+
+
+class _Events:
+    """The events of an agent as an async iterator, bounded: a watcher that sleeps misses the oldest."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._queue: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self._end: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> _Events:
+        self._end = self._agent.observe(self._put)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _put(self, event: AnyEvent) -> None:
+        if self._queue.qsize() >= _QUEUE:
+            self._queue.get_nowait()
+        self._queue.put_nowait(event)
+
+    def __aiter__(self) -> _Events:
+        return self
+
+    async def __anext__(self) -> AnyEvent:
+        return await self._queue.get()

@@ -1,0 +1,69 @@
+"""The tables of the store, as a list of migrations: one tuple of statements a schema version.
+
+A migration that has been released is never edited; a change is a new one at the end.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x436C4E74  # "ClNt": tells a ClawNet store from any other SQLite file
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """
+        CREATE TABLE inbox (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            transport TEXT NOT NULL,
+            plane TEXT NOT NULL,
+            room TEXT NOT NULL,
+            sender TEXT NOT NULL,
+            event_id TEXT NOT NULL,
+            event TEXT NOT NULL,
+            received_ms INTEGER NOT NULL,
+            live INTEGER NOT NULL,
+            handled INTEGER NOT NULL DEFAULT 0
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX inbox_event ON inbox (transport, event_id) WHERE event_id <> ''",
+        "CREATE INDEX inbox_unhandled ON inbox (seq) WHERE handled = 0",
+        "CREATE TABLE positions (transport TEXT PRIMARY KEY, position TEXT NOT NULL) STRICT",
+        """
+        CREATE TABLE batches (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            transport TEXT NOT NULL,
+            txn TEXT NOT NULL UNIQUE,
+            plane TEXT NOT NULL,
+            room TEXT NOT NULL,
+            address TEXT NOT NULL,
+            device TEXT NOT NULL,
+            root TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'refused')),
+            reason TEXT NOT NULL DEFAULT '',
+            server_errors INTEGER NOT NULL DEFAULT 0
+        ) STRICT
+        """,
+        """
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            transport TEXT NOT NULL,
+            plane TEXT NOT NULL,
+            room TEXT NOT NULL,
+            address TEXT NOT NULL,
+            device TEXT NOT NULL,
+            carrier TEXT NOT NULL,
+            line TEXT NOT NULL,
+            conversation TEXT NOT NULL,
+            root TEXT NOT NULL,
+            alone INTEGER NOT NULL,
+            priority INTEGER NOT NULL,
+            mention TEXT NOT NULL,
+            expires_ms INTEGER NOT NULL,
+            added_ms INTEGER NOT NULL,
+            batch INTEGER REFERENCES batches (id) ON DELETE CASCADE
+        ) STRICT
+        """,
+        "CREATE INDEX outbox_waiting ON outbox (transport, plane, room, address, device) WHERE batch IS NULL",
+        "CREATE INDEX outbox_batch ON outbox (batch) WHERE batch IS NOT NULL",
+        "CREATE TABLE threads (conversation TEXT PRIMARY KEY, root TEXT NOT NULL) STRICT",
+        "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    ),
+)

@@ -1,0 +1,119 @@
+"""The store as the agent sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from bots.store.database import Database
+from bots.store.inbox import InboxRows
+from bots.store.outgoing import Outgoing
+from bots.transports import Delivery
+
+HANDLED_KEPT = 20_000
+THREADS_KEPT = 20_000
+_NO_LIMIT = -1
+
+
+class Store:
+    """One agent's file. All methods are synchronous and may raise ``bots.errors.StoreError``:
+
+    ``store.locked``      another process has it open
+    ``store.full``        no space is left; nothing of the failed transaction is kept
+    ``store.read_only``   the file or its directory cannot be written
+    ``store.damaged``     it is no store, or its pages do not fit together
+    ``store.newer``       a newer version wrote it
+    ``store.closed``      it was closed before
+    ``store.failed``      anything else, with SQLite's words
+    """
+
+    def __init__(self, database: Database, keep: int) -> None:
+        self._database = database
+        self._inbox = InboxRows(database, keep)
+        self.outgoing = Outgoing(database)
+
+    @classmethod
+    def open(cls, path: Path | str, *, keep: int = HANDLED_KEPT) -> Store:
+        """Open or make the store; ``keep`` is how many handled deliveries ``history`` remembers."""
+        return cls(Database(Path(path)), keep)
+
+    def close(self) -> None:
+        """Give the file free; idempotent."""
+        self._database.close()
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is written inside is committed together, or not at all.
+
+        Nothing may be awaited inside. A transaction inside another one belongs to it.
+        """
+        return self._database.transaction()
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once the current transaction is committed; at once outside of one."""
+        self._database.after_commit(callback)
+
+    # --- what arrived ---
+
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str) -> None:
+        """Store deliveries and the position they bring the transport to; an event id counts once."""
+        self._inbox.commit(transport, deliveries, position)
+
+    def append(self, deliveries: Sequence[Delivery]) -> None:
+        """Store deliveries that move no position, e.g. our own direct messages, which never echo."""
+        self._inbox.append(deliveries)
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after every commit that stored something new in the inbox."""
+        self._inbox.subscribe(callback)
+
+    def position(self, transport: str) -> str | None:
+        """The last committed position of a transport, None before the first."""
+        return self._inbox.position(transport)
+
+    def unhandled(self, limit: int = _NO_LIMIT) -> list[tuple[int, Delivery]]:
+        """What nobody has handled yet, as (sequence number, delivery) in order of arrival."""
+        return self._inbox.unhandled(limit)
+
+    def handled(self, seqs: Iterable[int]) -> None:
+        """Mark deliveries as handled."""
+        self._inbox.handled(seqs)
+
+    def history(self) -> Iterator[tuple[int, Delivery]]:
+        """The handled deliveries in order: fold them again at a start, then take ``unhandled``."""
+        return self._inbox.history()
+
+    # --- what is remembered ---
+
+    def thread_root(self, conversation: str) -> str | None:
+        """The event that a conversation is threaded under, None if it has none yet."""
+        found = self._database.value("SELECT root FROM threads WHERE conversation = ?", (conversation,))
+        return None if found is None else str(found)
+
+    def set_thread_root(self, conversation: str, root: str) -> None:
+        """Thread a conversation under an event from now on; the newest ``THREADS_KEPT`` are remembered."""
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT INTO threads VALUES (?, ?)"
+                " ON CONFLICT (conversation) DO UPDATE SET root = excluded.root",
+                (conversation, root),
+            )
+            self._database.execute(
+                "DELETE FROM threads WHERE rowid <= (SELECT max(rowid) FROM threads) - ?", (THREADS_KEPT,)
+            )
+
+    def fact(self, key: str) -> str | None:
+        """The JSON text kept under a key, None if there is none."""
+        found = self._database.value("SELECT value FROM facts WHERE key = ?", (key,))
+        return None if found is None else str(found)
+
+    def set_fact(self, key: str, value: str) -> None:
+        """Keep JSON text under a key."""
+        self._database.execute(
+            "INSERT INTO facts VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (key, value),
+        )
+
+    def forget_fact(self, key: str) -> None:
+        """Keep nothing under a key any more."""
+        self._database.execute("DELETE FROM facts WHERE key = ?", (key,))

@@ -1,0 +1,301 @@
+"""Matrix as one of the agent's transports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bots.errors import Fatal, Refused, RetryLater, StoreError
+from bots.transports import Delivery, Inbox, Parcel, PersonText, Room
+from bots.transports.matrix import addresses, events, reading, rooms, wire, writing
+from bots.transports.matrix.account import Account, nonsense
+from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals
+from bots.transports.matrix.config import MatrixConfig
+from bots.transports.matrix.history import History
+from bots.transports.matrix.membership import Membership
+
+log = logging.getLogger(__name__)
+
+NAME = "matrix"
+
+_POLL_S = 30.0
+_BACKOFF_S = (1.0, 60.0)
+_QUIET_COMMIT_S = 300.0  # how often a position moves on disk while nothing arrives
+_TRUST_SYNC_S = 90.0  # how old our view of a room may be before a send asks again
+# The homeserver will not have the parcel as part of this thread; the thread is only a hint.
+_NO_THREAD = ("matrix.unknown", "matrix.invalid_param")
+
+
+class _Sent(msgspec.Struct):
+    event_id: str
+
+
+class MatrixTransport:
+    """One Matrix account as a ``bots.transports.Transport``.
+
+    ``directory`` holds the kept login; ``password`` is asked only when a login is due and gives "" if
+    there is none; ``clock`` gives Unix milliseconds. ``on_joined`` is called once for every room we are in,
+    after its context is committed: for those of before at the start, for others when they come.
+    ``on_online`` is called when the homeserver is reached, and when it no longer is.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        config: MatrixConfig,
+        directory: Path,
+        password: Callable[[], str],
+        inbox: Inbox,
+        clock: Callable[[], int],
+        *,
+        on_joined: Callable[[Room], None] | None = None,
+        on_online: Callable[[bool], None] | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        config.check()
+        self._config = config
+        self._inbox = inbox
+        self._account = Account(config, directory, password)
+        self._membership = Membership(config, self._account)
+        self._arrivals = Arrivals(NAME, config.user, History(self._account), clock)
+        self._position = rooms.load(inbox.position(NAME), config.user)
+        self._on_joined = on_joined
+        self._on_online = on_online
+        self._chance = chance
+        self._online: bool | None = None
+        self._connected = False
+        self._synced_at = float("-inf")
+        self._committed_at = float("-inf")
+        self._entered = False
+        self._told: set[str] = set()
+        self._refused_rooms: dict[str, Refused] = {}
+        self._receiving: asyncio.Task[None] | None = None
+        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
+
+    @property
+    def address(self) -> str:
+        return addresses.user_uri(self._config.user)
+
+    @property
+    def device(self) -> str:
+        return self._account.device
+
+    @property
+    def online(self) -> bool:
+        """Whether the last sync was answered."""
+        return bool(self._online)
+
+    @property
+    def refused_rooms(self) -> dict[str, Refused]:
+        """The configured rooms that could not be joined, and why."""
+        return dict(self._refused_rooms)
+
+    def rooms(self) -> Sequence[Room]:
+        known = self._position.rooms if self._position else {}
+        return [rooms.room(room_id, state) for room_id, state in known.items()]
+
+    async def connect(self) -> None:
+        await self._account.connect()
+        self._connected = True
+
+    async def close(self) -> None:
+        self._closing = True
+        tasks = [task for task in (self._receiving, *self._errands.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._account.close()
+
+    # --- receiving ---
+
+    async def run(self) -> None:
+        """Receive, join the configured rooms, answer invitations. Raises Fatal, StoreError."""
+        if self._closing:
+            return
+        task = self._receiving = asyncio.create_task(self._receive(), name="matrix receive")
+        try:
+            await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not self._closing or (caller is not None and caller.cancelling()):
+                raise  # not by ``close``
+        finally:
+            task.cancel()
+            for errand in self._errands.values():
+                errand.cancel()
+            await asyncio.gather(task, *self._errands.values(), return_exceptions=True)
+
+    async def _receive(self) -> None:
+        tries = 0
+        while True:
+            try:
+                if not self._connected:
+                    await self.connect()
+                await self._round()
+            except RetryLater as error:
+                self._went(online=False, why=error.message)
+                await asyncio.sleep(error.after_s or self._delay_s(tries))
+                tries += 1
+            except Refused as error:
+                raise Fatal(
+                    "matrix.sync_refused",
+                    f"The homeserver will not let {self._config.user} receive. {error.message}",
+                    "Look at the account there, then start again.",
+                ) from error
+            else:
+                tries = 0
+
+    async def _round(self) -> None:
+        """One sync, committed, then what follows from it."""
+        since = self._position.since if self._position else ""
+        poll_s = _POLL_S if self._online and since else 0.0
+        request = wire.sync(since, int(poll_s * 1000), SYNC_FILTER)
+        try:
+            answer = events.sync(await self._account.call(request, poll_s=poll_s))
+        except msgspec.MsgspecError as error:
+            raise nonsense() from error
+        before = self._position
+        arrival = await self._arrivals.take(answer, before)
+        now = asyncio.get_running_loop().time()
+        known = before and (before.rooms, before.invites)
+        news = arrival.deliveries or (arrival.position.rooms, arrival.position.invites) != known
+        if news or now - self._committed_at >= _QUIET_COMMIT_S:
+            self._inbox.commit(NAME, arrival.deliveries, rooms.dump(arrival.position))
+            self._committed_at = now
+        self._position = arrival.position
+        self._synced_at = now
+        self._went(online=True)
+        self._tell_joined()
+        if not self._entered:
+            self._entered = True
+            for name in self._config.rooms:
+                self._start_errand(name, partial(self._enter, name))
+        for room, inviter in arrival.position.invites.items():
+            self._start_errand(room, partial(self._answer, room, inviter))
+
+    def _tell_joined(self) -> None:
+        known = self._position.rooms if self._position else {}
+        self._told &= known.keys()
+        for room_id in known.keys() - self._told:
+            self._told.add(room_id)
+            if self._on_joined is not None:
+                self._on_joined(rooms.room(room_id, known[room_id]))
+
+    def _went(self, *, online: bool, why: str = "") -> None:
+        if online == self._online:
+            return
+        self._online = online
+        if online:
+            log.info("Receiving from %s", self._config.homeserver)
+        else:
+            log.warning("%s Trying again until it answers.", why)
+        if self._on_online is not None:
+            self._on_online(online)
+
+    def _delay_s(self, tries: int) -> float:
+        shortest, longest = _BACKOFF_S
+        ceiling = min(longest, shortest * float(2 ** min(tries + 1, 16)))
+        return max(shortest, ceiling * (0.5 + self._chance() / 2))
+
+    # --- entering rooms ---
+
+    async def join(self, room: str) -> Room:
+        target = await self._membership.resolve(room)
+        known = self._position.rooms if self._position else {}
+        if target.name in known:
+            return rooms.room(target.name, known[target.name])
+        room_id = await self._membership.join(target, room)
+        return rooms.room(room_id, await self._membership.look(room_id))
+
+    async def _enter(self, name: str) -> None:
+        try:
+            await self.join(name)
+        except Refused as error:
+            self._refused_rooms[name] = error
+            log.error("%s", error)
+
+    async def _answer(self, room: str, inviter: str) -> None:
+        await self._membership.answer(room, inviter)
+        # Answered: the next sync says so too, but one that is on its way may still not know.
+        if self._position and room in self._position.invites:
+            left = {other: by for other, by in self._position.invites.items() if other != room}
+            self._position = msgspec.structs.replace(self._position, invites=left)
+
+    def _start_errand(self, key: str, errand: Callable[[], Awaitable[None]]) -> None:
+        """Do something beside receiving, unless it is being done already."""
+        if key not in self._errands:
+            task = self._errands[key] = asyncio.create_task(self._patiently(errand), name=f"matrix {key}")
+            task.add_done_callback(lambda _: self._errands.pop(key, None))
+
+    async def _patiently(self, errand: Callable[[], Awaitable[None]]) -> None:
+        tries = 0
+        while True:
+            try:
+                return await errand()
+            except RetryLater as error:
+                await asyncio.sleep(error.after_s or self._delay_s(tries))
+                tries += 1
+            except (Fatal, StoreError):
+                return  # receiving meets the same, and says so
+
+    # --- sending ---
+
+    async def send(self, parcel: Parcel) -> str:
+        if parcel.plane == "direct":
+            messages = writing.direct_messages(parcel)
+            await self._account.call(wire.send_to_device(writing.DIRECT, messages, parcel.txn))
+            return ""
+        try:
+            room_id = addresses.room_id(parcel.room)
+        except ValueError as error:
+            raise Refused("matrix.bad_address", f"{parcel.room!r} is no room on Matrix.") from error
+        content = writing.room_content(parcel)
+        if await self._is_encrypted(room_id):
+            raise Refused(
+                "matrix.encrypted_room",
+                f"The room {room_id} is encrypted, and this version never sends plain text into such a room.",
+                "Use a room without encryption.",
+            )
+        try:
+            return await self._put(room_id, content, parcel.txn)
+        except Refused as error:
+            if error.code not in _NO_THREAD or not content.pop("m.relates_to", None):
+                raise
+            log.info("%s does not take a message into its thread, it goes without: %s", room_id, error)
+            return await self._put(room_id, content, parcel.txn)
+
+    async def _put(self, room_id: str, content: dict[str, Any], txn: str) -> str:
+        answer = await self._account.call(wire.send_to_room(room_id, writing.MESSAGE, content, txn))
+        try:
+            return msgspec.json.decode(answer, type=_Sent).event_id
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise nonsense() from error
+
+    async def _is_encrypted(self, room_id: str) -> bool:
+        state = self._position.rooms.get(room_id) if self._position else None
+        if state is not None and state.encrypted:
+            return True
+        fresh = asyncio.get_running_loop().time() - self._synced_at < _TRUST_SYNC_S
+        if state is not None and fresh:
+            return False
+        return await self._membership.encrypted(room_id)
+
+    # --- reading ---
+
+    def carriers(self, delivery: Delivery) -> list[object]:
+        return reading.carriers(delivery)
+
+    def person_text(self, delivery: Delivery) -> PersonText | None:
+        return reading.person_text(delivery, self._config.user, self._account.display_name)
+
+    def thread_root(self, delivery: Delivery) -> str:
+        return reading.thread_root(delivery)

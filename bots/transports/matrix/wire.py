@@ -1,0 +1,166 @@
+"""One request to the homeserver, and what its answer says. The only module that imports nio.
+
+nio builds the requests and keeps the connections. Its own loops are not used: they retry without
+bound on a dead token, sleep on rate limits by themselves, and hide the raw event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from nio import Api, AsyncClient, AsyncClientConfig, MessageDirection
+
+_CONNECT_S = 15.0
+_ANSWER_S = 60.0
+_POLL_MARGIN_S = 20.0  # what a long poll may take beyond what we asked for
+
+
+class MatrixError(Exception):
+    """The homeserver answered with an error."""
+
+    def __init__(
+        self, status: int, errcode: str, error: str, *, retry_after_ms: int, soft_logout: bool
+    ) -> None:
+        super().__init__(f"{errcode or status}: {error}" if error else f"{errcode or status}")
+        self.status = status
+        self.errcode = errcode
+        self.retry_after_ms = retry_after_ms  # 0: it did not say
+        self.soft_logout = soft_logout
+
+
+class Unreachable(Exception):
+    """No answer came, or one that no homeserver gives."""
+
+
+class _Failure(msgspec.Struct):
+    errcode: str = ""
+    error: str = ""
+    retry_after_ms: float = 0
+    soft_logout: bool = False
+
+
+Request = tuple[str, str, str]  # method, path, body
+
+
+class Wire:
+    """The connections to one homeserver. Methods raise ``MatrixError`` or ``Unreachable``."""
+
+    def __init__(self, homeserver: str) -> None:
+        config = AsyncClientConfig(max_limit_exceeded=0, max_timeouts=0, request_timeout=_ANSWER_S)
+        self._client = AsyncClient(homeserver.rstrip("/"), config=config)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def call(self, request: Request, token: str = "", *, poll_s: float = 0.0) -> bytes:
+        """Send one request; the body of its answer."""
+        method, path, body = request
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        total = poll_s + (_POLL_MARGIN_S if poll_s else _ANSWER_S)
+        timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_S)
+        try:
+            response = await self._client.send(
+                method, path, body or None, headers, timeout=cast("float", timeout)
+            )
+            async with response:
+                answer = await response.read()
+                status, retry_after = response.status, response.headers.get("Retry-After", "")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(_reason(error)) from error
+        if not 200 <= status < 300:
+            raise _matrix_error(status, answer, retry_after)
+        return cast("bytes", answer)
+
+
+# --- the requests ---
+
+
+def login(user: str, password: str, device_name: str, device: str) -> Request:
+    return _request(Api.login(user, password=password, device_name=device_name, device_id=device))
+
+
+def whoami() -> Request:
+    return _request(Api.whoami(""))
+
+
+def display_name(user: str) -> Request:
+    return _request(Api.profile_get_displayname(user))
+
+
+def set_display_name(user: str, name: str) -> Request:
+    return _request(Api.profile_set_displayname("", user, name))
+
+
+def sync(since: str, poll_ms: int, sync_filter: dict[str, Any]) -> Request:
+    # Presence costs the server work on every poll; an agent's liveness is known from what it signs.
+    return _request(Api.sync("", since=since, timeout=poll_ms, filter=sync_filter, set_presence="offline"))
+
+
+def messages_before(room: str, start: str, stop: str, limit: int, event_filter: dict[str, Any]) -> Request:
+    return _request(Api.room_messages("", room, start, stop, MessageDirection.back, limit, event_filter))
+
+
+def join(room: str, via: Sequence[str]) -> Request:
+    method, path, _ = _request(Api.join("", room))
+    # Older servers know the parameter as server_name.
+    query = urlencode([(key, server) for server in via for key in ("via", "server_name")])
+    return method, path + (f"?{query}" if query else ""), "{}"
+
+
+def leave(room: str) -> Request:
+    return _request(Api.room_leave("", room))
+
+
+def resolve_alias(alias: str) -> Request:
+    return _request(Api.room_resolve_alias(alias))
+
+
+def state(room: str, kind: str) -> Request:
+    return _request(Api.room_get_state_event("", room, kind))
+
+
+def send_to_room(room: str, kind: str, content: dict[str, Any], txn: str) -> Request:
+    return _request(Api.room_send("", room, kind, content, txn))
+
+
+def send_to_device(kind: str, messages: dict[str, Any], txn: str) -> Request:
+    return _request(Api.to_device("", kind, {"messages": messages}, txn))
+
+
+def _request(built: Sequence[str]) -> Request:
+    """nio's request without the place for a token in its address: addresses end up in logs."""
+    method, path, *body = built
+    path = path.replace("access_token=&", "").removesuffix("?access_token=").removesuffix("&access_token=")
+    return method, path, body[0] if body else ("{}" if method == "POST" else "")
+
+
+def _matrix_error(status: int, answer: bytes, retry_after: str) -> MatrixError:
+    try:
+        failure = msgspec.json.decode(answer, type=_Failure)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        failure = _Failure()
+    retry_after_ms = failure.retry_after_ms
+    if not retry_after_ms and retry_after.isdecimal():
+        retry_after_ms = int(retry_after[:6]) * 1000
+    return MatrixError(
+        status,
+        failure.errcode[:100],
+        failure.error[:300],
+        retry_after_ms=int(min(max(retry_after_ms, 0), 86_400_000)),
+        soft_logout=failure.soft_logout,
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error.os_error.strerror or error.os_error)
+    return str(error) or type(error).__name__

@@ -1,0 +1,234 @@
+"""Our transport on real accounts, and a front before the homeserver that can misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from bots.homeserver import Homeserver
+from bots.store import Store
+from bots.transports import Delivery, Room
+from bots.transports.matrix.config import MatrixConfig
+from bots.transports.matrix.transport import MatrixTransport
+from tests.conftest import NewAccount
+from tests.matrix_client import Account
+
+Fault = Callable[[web.Request], web.Response | None]
+
+PATIENCE_S = 30.0
+
+
+class Front:
+    """A reverse proxy before the real homeserver; ``fault`` may answer in its stead."""
+
+    def __init__(self, behind: str) -> None:
+        self._behind = behind
+        self._runner: web.AppRunner | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._port = 0
+        self.fault: Fault = lambda request: None
+        self.lose_answer: Callable[[web.Request], bool] = lambda request: False
+        self.spoil: Callable[[str, bytes], bytes] = lambda path, body: body
+        self.drop_query = ""  # a parameter the homeserver never gets to see
+        self.seen: list[tuple[str, str]] = []  # (method, path)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def count(self, part: str) -> int:
+        return sum(part in path for _, path in self.seen)
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=2**24)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        assert self._session is not None
+        self.seen.append((request.method, request.path))
+        if (answer := self.fault(request)) is not None:
+            return answer
+        body = await request.read()
+        headers = {
+            key: request.headers[key] for key in ("Authorization", "Content-Type") if key in request.headers
+        }
+        query = {key: value for key, value in request.query.items() if key != self.drop_query}
+        url = URL(self._behind + request.raw_path.partition("?")[0], encoded=True).with_query(query)
+        async with self._session.request(request.method, url, data=body, headers=headers) as answer_behind:
+            answer_body = self.spoil(request.path, await answer_behind.read())
+            if self.lose_answer(request):
+                assert request.transport is not None
+                request.transport.abort()
+            kind = answer_behind.headers.get("Content-Type", "application/json").partition(";")[0]
+            return web.Response(status=answer_behind.status, body=answer_body, content_type=kind)
+
+
+class Peer:
+    """One agent's transport and store, as the agent would use them."""
+
+    def __init__(self, account: Account, directory: Path, settings: dict[str, Any]) -> None:
+        self.account = account
+        self.directory = directory
+        self.password = account.password
+        self.asked = 0
+        self.joined: list[Room] = []
+        self.online: list[bool] = []
+        self._settings = {"homeserver": account.homeserver, "user": account.user_id} | settings
+        self._run: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
+        self.open()
+
+    def open(self) -> None:
+        """What a start of the agent's process does."""
+        self.store = Store.open(self.directory / "store.sqlite")
+        self.transport = MatrixTransport(
+            MatrixConfig(**self._settings),
+            self.directory,
+            self._ask,
+            self,
+            lambda: time.time_ns() // 1_000_000,
+            on_joined=self._on_joined,
+            on_online=self._on_online,
+            chance=lambda: 0.0,
+        )
+
+    def _ask(self) -> str:
+        self.asked += 1
+        return self.password
+
+    def _on_joined(self, room: Room) -> None:
+        self.joined.append(room)
+        self._arrived.set()
+
+    def _on_online(self, online: bool) -> None:
+        self.online.append(online)
+        self._arrived.set()
+
+    # What the transport commits goes to the store, and wakes whoever waits once it has settled.
+
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str) -> None:
+        self.store.commit(transport, deliveries, position)
+        asyncio.get_running_loop().call_soon(self._arrived.set)
+
+    def position(self, transport: str) -> str | None:
+        return self.store.position(transport)
+
+    @property
+    def address(self) -> str:
+        return self.transport.address
+
+    @property
+    def received(self) -> list[Delivery]:
+        return [delivery for _, delivery in self.store.unhandled()]
+
+    async def start(self) -> None:
+        """Run, and wait until the first sync is in."""
+        self._run = asyncio.create_task(self.transport.run())
+        await self.until(lambda: self.transport.online)
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        """Wait until something is so; whatever ends the run is raised."""
+        assert self._run is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while not ready():
+                self._arrived.clear()
+                woken = asyncio.create_task(self._arrived.wait())
+                await asyncio.wait([woken, self._run], return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                if self._run.done():
+                    self._run.result()
+                    raise AssertionError("the run ended")
+
+    async def ended(self) -> None:
+        """Wait for the run to end; raises what ended it."""
+        assert self._run is not None
+        async with asyncio.timeout(PATIENCE_S):
+            await self._run
+
+    async def bodies(self, count: int) -> list[tuple[str, bool]]:
+        """(body, live) of room messages, once there are so many."""
+
+        def found() -> list[tuple[str, bool]]:
+            return [
+                (json.loads(delivery.event)["content"].get("body", ""), delivery.live)
+                for delivery in self.received
+                if json.loads(delivery.event)["type"] == "m.room.message"
+            ]
+
+        await self.until(lambda: len(found()) >= count)
+        return found()
+
+    async def join(self, room: str) -> Room:
+        """Join, and wait until the sync has brought the room."""
+        joined = await self.transport.join(room)
+        await self.until(lambda: any(known.uri == joined.uri for known in self.transport.rooms()))
+        return joined
+
+    async def stop(self) -> None:
+        """What the end of the agent's process does."""
+        await self.transport.close()
+        if self._run is not None:
+            await asyncio.gather(self._run, return_exceptions=True)
+            self._run = None
+        self.store.close()
+
+    async def restart(self) -> None:
+        await self.stop()
+        self.open()
+        await self.start()
+
+
+class NewPeer(Protocol):
+    def __call__(
+        self, name: str, *, start: bool = True, account: Account | None = None, **settings: Any
+    ) -> Awaitable[Peer]: ...
+
+
+@pytest.fixture
+async def new_peer(new_account: NewAccount, tmp_path: Path) -> AsyncIterator[NewPeer]:
+    """Make an agent's transport on an account of its own; it runs, unless told otherwise."""
+    async with AsyncExitStack() as stack:
+
+        async def make(
+            name: str, *, start: bool = True, account: Account | None = None, **settings: Any
+        ) -> Peer:
+            account = account or await new_account(name)
+            peer = Peer(account, tmp_path / account.name, settings)
+            stack.push_async_callback(peer.stop)
+            if start:
+                await peer.start()
+            return peer
+
+        yield make
+
+
+@pytest.fixture
+async def front(homeserver: Homeserver) -> AsyncIterator[Front]:
+    front = Front(homeserver.url)
+    await front.start()
+    yield front
+    await front.stop()
