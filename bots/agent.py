@@ -14,10 +14,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
-from bots.behaviours import Behaviour, Posting, Question
+from bots.behaviours import USUAL, Behaviour, Posting, Question
 from bots.behaviours.executor import ExecutorBehaviour
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.behaviours.people import PeopleBehaviour
@@ -87,10 +86,8 @@ class Agent:
         self._ready = False
         self.transport = open_transport(self)
         self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
-        self.intake = Intake(
-            identity.did, self.transport, self.mesh, self.now_ms, self.notify, self._opened
-        )
-        self.handshakes = HandshakeBehaviour(self, lambda room: self.presence.current(room))
+        self.intake = Intake(identity.did, self.transport, self.mesh, self.now_ms, self.notify, self._opened)
+        self.handshakes = HandshakeBehaviour(self, self._current_announce)
         self.presence = PresenceBehaviour(self, self.handshakes)
         self.requester = RequesterBehaviour(self, self.handshakes.greet)
         self.executor = ExecutorBehaviour(self, self.presence)
@@ -131,7 +128,7 @@ class Agent:
         recipients: Sequence[str] = (),
         thread: str = "",
         answers: str = "",
-        posting: Posting = Posting(),  # noqa: B008 - a frozen struct
+        posting: Posting = USUAL,
     ) -> Message:
         now = self.now_ms()
         kind = body_type(body)
@@ -209,6 +206,9 @@ class Agent:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def _current_announce(self, room: str) -> Message | None:
+        return self.presence.current(room)
 
     def _opened(self, conversation: str, root: str) -> None:
         """Answers about a task stand in the thread its request was seen in."""

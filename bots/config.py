@@ -117,7 +117,8 @@ def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | None = 
             tables = tomllib.loads(path.read_text("utf-8"))
         except OSError as error:
             raise ConfigError(
-                "config.unreadable", f"The configuration {path} cannot be read: {error.strerror}.",
+                "config.unreadable",
+                f"The configuration {path} cannot be read: {error.strerror}.",
                 "Run `clawbot init --name NAME` to make one.",
             ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -16,7 +16,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_d
 
 
 class MessageSeen(Event, frozen=True, kw_only=True, tag="message"):
-    """A carrier arrived, or one of ours was posted. ``verdict`` "invalid" has the ``code`` and nothing else to trust."""
+    """A carrier arrived, or one of ours was posted. Of an "invalid" one only the ``code`` is known."""
 
     verdict: Verdict
     code: str = ""

@@ -49,6 +49,7 @@ class Intake:
         self._notify = notify
         self._opened = opened
         self._acted: OrderedDict[str, None] = OrderedDict()
+        self._told: OrderedDict[str, str] = OrderedDict()
         self.refused = 0
 
     def refold(self, deliveries: Iterable[Delivery]) -> None:
@@ -94,9 +95,8 @@ class Intake:
                     self._refuse(delivery, index, error)
                 continue
             folded.append(message)
-            if delivery.plane == "room":
-                if message.type == "task.request":
-                    self._opened(message.id, self._transport.thread_root(delivery))
+            if delivery.plane == "room" and message.type == "task.request":
+                self._opened(message.id, self._transport.thread_root(delivery))
         return folded
 
     def _fold_one(self, message: Message, delivery: Delivery) -> None:
@@ -141,8 +141,11 @@ class Intake:
         code = self._hindrance(message, delivery)
         if binding == "relayed":
             code = code or "binding.relayed"
-        # What we posted ourselves was told when it was posted.
-        if message.sender != self._me:
+        # What we posted ourselves was told when it was posted, a copy when the first one came.
+        if message.sender != self._me and self._told.get(message.id) != binding:
+            self._told[message.id] = binding
+            if len(self._told) > _REMEMBERED:
+                self._told.popitem(last=False)
             self._notify(
                 seen(message, mesh, verdict=binding, code=code, address=delivery.sender, plane=delivery.plane,
                      at_ms=delivery.received_ms, live=delivery.live)
@@ -174,7 +177,9 @@ class Intake:
             self._acted.popitem(last=False)
 
 
-def seen(message: Message, mesh: Mesh, *, verdict: Any, plane: str, address: str, at_ms: int, **extra: Any) -> MessageSeen:
+def seen(
+    message: Message, mesh: Mesh, *, verdict: Any, plane: str, address: str, at_ms: int, **extra: Any
+) -> MessageSeen:
     """A message as watchers are told of it."""
     return MessageSeen(
         at_ms=at_ms,

@@ -66,7 +66,8 @@ RECIPES: Mapping[str, Recipe] = {
         reads=("question",),
     ),
     "critique": Recipe(
-        chat=_DATA + "Question:\n{question}\nDraft:\n{draft}\nName in two sentences what the draft gets wrong or leaves out.",
+        chat=_DATA
+        + "Question:\n{question}\nDraft:\n{draft}\nName in two sentences what the draft gets wrong or leaves out.",
         generate=(
             "Question: How do plants make food?\nDraft: Plants eat soil.\n"
             "Review: The draft is wrong. It should explain photosynthesis and the role of sunlight.\n\n"

@@ -58,7 +58,7 @@ class Quotas:
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def admit(self, address: str, tokens: int, now_ms: int) -> str:
-        """"" and the charge is made, or the quota that refuses and nothing is charged."""
+        """ "" and the charge is made, or the quota that refuses and nothing is charged."""
         limits = self._limits
         charges = [
             ("address", self._bucket(f"a {address}", limits.tasks_per_minute_address, now_ms), 1),

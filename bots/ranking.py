@@ -60,9 +60,7 @@ def weight(load: presence.Load) -> float:
 
 def ranked(key: str, peers: Iterable[Peer]) -> list[str]:
     """The dids of peers, best first, for one key (a request id and stage id, or an event id)."""
-    scores = {
-        peer.did: score(key, peer.did, weight(peer.body.load)) for peer in peers if peer.body is not None
-    }
+    scores = {peer.did: score(key, peer.did, weight(peer.body.load)) for peer in peers if peer.body is not None}
     return sorted(scores, key=lambda did: (-scores[did], did))
 
 

@@ -63,7 +63,9 @@ def full(message: Message, name_of: Callable[[str], str]) -> str:
 def _announce(body: presence.Announce, _to: str, _message: Message) -> str:
     models = ", ".join(clean(model.name) for model in body.models)
     can = ", ".join(body.capabilities)
-    return f"{clean(body.name)} is here: {body.kind} {body.role}, can {can}" + (f" with {models}" if models else "")
+    with_models = f" with {models}" if models else ""
+    knows = f"; shook hands with {len(body.confirmed)}" if body.confirmed else ""
+    return f"{clean(body.name)} is here: {body.kind} {body.role}, can {can}{with_models}{knows}"
 
 
 def _request(body: task.Request, to: str, message: Message) -> str:

@@ -183,7 +183,9 @@ class Service:
         if name:
             raise ClawbotError("room.unknown", f"The agent is not in {name}.", f"It is in: {known}.")
         if len(rooms) != 1:
-            raise ClawbotError("room.ambiguous", f"The agent is in {len(rooms)} rooms.", f"Name one with --room: {known}.")
+            raise ClawbotError(
+                "room.ambiguous", f"The agent is in {len(rooms)} rooms.", f"Name one with --room: {known}."
+            )
         return rooms[0].uri
 
     async def _ask(self, request: Ask) -> AsyncIterator[AnyAnswer]:
@@ -247,7 +249,9 @@ class Service:
         found = [peer for peer in mesh.peers.values() if peer.live(now) and name in (peer.did, peer.name)]
         if len(found) != 1:
             problem = "nobody" if not found else f"{len(found)} peers"
-            raise ClawbotError("peer.unknown", f"There is {problem} called {name}.", "See `clawbot peers`; a did is unique.")
+            raise ClawbotError(
+                "peer.unknown", f"There is {problem} called {name}.", "See `clawbot peers`; a did is unique."
+            )
         return found[0]
 
     async def _peers(self, request: Peers) -> AsyncIterator[AnyAnswer]:
@@ -300,7 +304,9 @@ class Service:
     def _own_task(self, prefix: str) -> str:
         found = [task_id for task_id in self._agent.requester.open_tasks() if task_id.startswith(prefix)]
         if len(found) != 1:
-            raise ClawbotError("task.not_open", f"{len(found)} open tasks of ours begin with {prefix}.", "See `clawbot tasks`.")
+            raise ClawbotError(
+                "task.not_open", f"{len(found)} open tasks of ours begin with {prefix}.", "See `clawbot tasks`."
+            )
         return found[0]
 
     async def _cancel(self, request: Cancel) -> AsyncIterator[AnyAnswer]:

@@ -27,7 +27,7 @@ from clawnet_proto.specification import LIMITS, TYPES
 from clawnet_proto.wire import Record
 
 
-class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The unverified object that travels: everything in it is a stranger's claim."""
 
     clawnet: str
@@ -40,9 +40,11 @@ _decode_carrier = msgspec.json.Decoder(Carrier).decode
 _encode_carrier = msgspec.json.Encoder().encode
 _encode = msgspec.json.Encoder(order="sorted").encode
 _ENVELOPES: Mapping[str, Any] = {name: Envelope[body] for name, body in BODIES.items()}  # type: ignore[valid-type]
-_DECODERS: Mapping[str, Any] = {name: msgspec.json.Decoder(kind).decode for name, kind in _ENVELOPES.items()}
-# Canonical keys are sorted and no key of the envelope follows "type": it closes the text.
+# Canonical keys are sorted and no key of the envelope follows "type": its value closes the text.
 _TYPE_MARK: Final = '"type":"'
+_DECODERS: Mapping[str, Any] = {
+    name + '"}': msgspec.json.Decoder(kind).decode for name, kind in _ENVELOPES.items()
+}
 
 
 def verify(text: bytes | str) -> Message:
@@ -99,7 +101,7 @@ def _decode_typed(text: str, env: bytes) -> Envelope[Any] | None:
 
     Extensions hold values of any shape, which typed decoding does not bound.
     """
-    decode = _DECODERS.get(text[text.rfind(_TYPE_MARK) + len(_TYPE_MARK) : -2])
+    decode = _DECODERS.get(text.rpartition(_TYPE_MARK)[2])
     if decode is None:
         return None
     try:

@@ -19,10 +19,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Record(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
-    """A closed object: a field that is not in the schema is a fault."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """A closed object: a field that is not in the schema is a fault. Decoded from text, it holds no circles."""
 
     def check(self) -> None:
         """The rules a schema cannot say. Raises ProtocolError (stage "schema")."""

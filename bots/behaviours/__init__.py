@@ -18,9 +18,9 @@ from bots.events import AnyEvent
 from bots.identity import Identity
 from bots.store import Store
 from bots.transports import PersonText, Room
-from clawnet_proto.message import Message
 from clawnet_proto.families.presence import Address
 from clawnet_proto.mesh import Binding, Mesh
+from clawnet_proto.message import Message
 from clawnet_proto.wire import Record
 
 
@@ -54,6 +54,9 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 1  # 0 overtakes, 2 waits
 
 
+USUAL = Posting()
+
+
 class Context(Protocol):
     """What a behaviour may see and do."""
 
@@ -81,7 +84,7 @@ class Context(Protocol):
         recipients: Sequence[str] = (),
         thread: str = "",
         answers: str = "",
-        posting: Posting = Posting(),
+        posting: Posting = USUAL,
     ) -> Message:
         """Sign, fold and enqueue a message. Raises LocalProtocolError for one that others would refuse."""
 

@@ -17,11 +17,11 @@ from bots.behaviours.stage_run import Output, StageRun, choose_model
 from bots.errors import ClawbotError, EngineError
 from bots.quota import Quotas, is_listed
 from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
-from clawnet_proto.message import Message
 from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_prompt import render
 from clawnet_proto.families.task_state import DECLINED, AttemptView, TaskView
+from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
 from clawnet_proto.wire import present
 
@@ -291,9 +291,7 @@ class ExecutorBehaviour:
             expected = str(view.output_digest(source))
             if source in given:
                 info = sealed.input_info(job.task, job.stage, job.attempt, source)
-                texts[source] = sealed.unseal(
-                    self._context.identity.seal, given[source].sealed, info, expected
-                ).text
+                texts[source] = sealed.unseal(self._context.identity.seal, given[source].sealed, info, expected).text
             else:
                 text = view.output_text(source)
                 if text is None:
@@ -384,9 +382,7 @@ class ExecutorBehaviour:
         self._quotas.unused(job.reserved)
         self._post_final(
             job,
-            task.Fail(
-                stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable
-            ),
+            task.Fail(stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable),
         )
 
     def _post_final(self, job: _Job, body: task.Result | task.Fail) -> None:

@@ -13,9 +13,9 @@ from bots.events import PeerConfirmed
 from bots.quota import Bucket
 from bots.ranking import score
 from clawnet_proto import PROTOCOL_VERSION
-from clawnet_proto.message import Message
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import handshake, presence
+from clawnet_proto.message import Message
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from msgspec import UNSET
 from bots.behaviours import Context, Received
 from bots.behaviours.handshake import HandshakeBehaviour
 from clawnet_proto import PROTOCOL_VERSION, __version__
-from clawnet_proto.message import Message
 from clawnet_proto.families import presence
+from clawnet_proto.message import Message
 
 LIFETIME_MS = 2 * 3600 * 1000
 # Newly confirmed peers alone are worth an announce only so often.

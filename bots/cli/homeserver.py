@@ -35,7 +35,7 @@ def main(options: argparse.Namespace) -> int:
             users,
             options.room,
             ready,
-            progress=None if options.json else lambda text: _progress(text),
+            progress=None if options.json else _progress,
         )
     )
     return OK

@@ -1,4 +1,4 @@
-"""``clawbot peers``, ``tasks``, ``cancel``, ``answer``, ``watch``, ``status``: look at the mesh, touch one's own tasks."""
+"""``clawbot peers``, ``tasks``, ``cancel``, ``answer``, ``watch``, ``status``: what is asked of a running agent."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ class Printer:
             self._end_text()
             self._stage = key
             self._stream.write(self._paint("36", f"{self._clock()}   {event.stage} │ "))
-        self._stream.write(clean(event.text, limit=8000, lines=True).replace("\n", " ") if event.text.strip() else event.text)
+        self._stream.write(
+            clean(event.text, limit=8000, lines=True).replace("\n", " ") if event.text.strip() else event.text
+        )
         self._stream.flush()
 
     def _end_text(self) -> None:
@@ -69,9 +71,13 @@ class Printer:
         if isinstance(event, StageChanged):
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             detail = f": {clean(event.detail)}" if event.detail else ""
-            return self._paint("36", f"{self._clock()}   {event.stage} {event.state} by {clean(event.name)}{again}{detail}")
+            return self._paint(
+                "36", f"{self._clock()}   {event.stage} {event.state} by {clean(event.name)}{again}{detail}"
+            )
         if isinstance(event, TaskQuestion):
-            return f"{self._clock()} ? {event.stage} asks: {clean(event.text)} (clawbot answer {short(event.task)} TEXT)"
+            return (
+                f"{self._clock()} ? {event.stage} asks: {clean(event.text)} (clawbot answer {short(event.task)} TEXT)"
+            )
         if isinstance(event, TaskEnded):
             return f"{self._clock()} ● {event.outcome} in {event.elapsed_ms / 1000:.1f} s" + (
                 f": {clean(event.message)}" if event.message else ""

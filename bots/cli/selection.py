@@ -60,7 +60,9 @@ def _name(options: argparse.Namespace) -> str:
         return str(options.name or os.environ["CLAWNET_AGENT_NAME"])
     known = known_agents()
     if len(known) > 1:
-        raise ConfigError("config.ambiguous", f"There are {len(known)} agents here.", f"Choose by --name: {', '.join(known)}.")
+        raise ConfigError(
+            "config.ambiguous", f"There are {len(known)} agents here.", f"Choose by --name: {', '.join(known)}."
+        )
     return known[0] if known else "clawbot"
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import AsyncIterator
 
 from bots.cli.selection import select
 from bots.control import call, socket_path
 from bots.errors import ClawbotError, ConfigError
-from bots.service import AnyAnswer, AnyRequest, Service
-
-_READY_S = 60.0
+from bots.lifetime import taking_part
+from bots.service import AnyAnswer, AnyRequest, Service, Status
 
 
 async def answers(options: argparse.Namespace, request: AnyRequest) -> AsyncIterator[AnyAnswer]:
@@ -27,7 +25,12 @@ async def answers(options: argparse.Namespace, request: AnyRequest) -> AsyncIter
             yield answer
         return
     except ConnectionError:
-        pass
+        if isinstance(request, Status):
+            raise ClawbotError(
+                "agent.not_running",
+                f"The agent {selection.name} is not running.",
+                f"clawbot run --name {selection.name}",
+            ) from None
     async for answer in _alone(options, request, record):
         yield answer
 
@@ -40,18 +43,6 @@ async def _alone(options: argparse.Namespace, request: AnyRequest, record: str |
         options.module = "run"
     selection = select(options)
     agent = await opened(selection, record=record, with_engine=False)
-    running = asyncio.ensure_future(agent.run())
-    synced = asyncio.ensure_future(agent.synced.wait())
-    try:
-        await asyncio.wait([running, synced], timeout=_READY_S, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-        if not synced.done():
-            raise ClawbotError("room.none", "No room could be joined within a minute.", "Check the homeserver and --room.")
+    async with taking_part(agent):
         async for answer in Service(agent).answer(request):
             yield answer
-    finally:
-        synced.cancel()
-        agent.stop()
-        await asyncio.gather(running, synced, return_exceptions=True)
-        agent.store.close()

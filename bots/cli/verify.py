@@ -73,9 +73,15 @@ def check(lines: object) -> list[Finding]:
 
 def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Finding]:
     delivery = Delivery(
-        transport=entry.transport, plane=entry.plane, room=entry.room, sender=entry.sender,
-        event_id=entry.event_id, event=entry.event, received_ms=entry.received_ms, live=True,
-    )  # fmt: skip
+        transport=entry.transport,
+        plane=entry.plane,
+        room=entry.room,
+        sender=entry.sender,
+        event_id=entry.event_id,
+        event=entry.event,
+        received_ms=entry.received_ms,
+        live=True,
+    )
     findings = []
     for carrier in reading.carriers(delivery):
         try:
@@ -92,8 +98,13 @@ def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Fin
             continue
         findings.append(
             Finding(
-                line=number, verdict=mesh.binding(message), id=message.id, type=message.type, sender=message.sender,
-                name=mesh.name_of(message.sender), detail=line(message, mesh.name_of),
-            )  # fmt: skip
+                line=number,
+                verdict=mesh.binding(message),
+                id=message.id,
+                type=message.type,
+                sender=message.sender,
+                name=mesh.name_of(message.sender),
+                detail=line(message, mesh.name_of),
+            )
         )
     return findings

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -96,6 +96,7 @@ class LlamaCppProcess:
         self._hearing = asyncio.create_task(self._hear())
         self._listening = asyncio.create_task(self._collect_last_words())
         self.obituary = ""  # once it is gone: one sentence on how it ended
+        self.on_gone: Callable[[], None] = lambda: None  # called once, before the open calls hear of it
 
     @classmethod
     async def launch(cls, load: Load, *, timeout_s: float) -> LlamaCppProcess:
@@ -125,10 +126,6 @@ class LlamaCppProcess:
             worker.send(load)
             async with asyncio.timeout(timeout_s):
                 loaded = await worker._loaded
-            if isinstance(loaded, Unloadable):
-                raise worker._unloadable(loaded)
-            if loaded is None:
-                raise EngineError("engine.died", worker.obituary)
         except TimeoutError:
             await worker.close(grace_s=0)
             raise EngineError(
@@ -137,7 +134,12 @@ class LlamaCppProcess:
         except BaseException:
             await worker.close(grace_s=0)
             raise
-        return worker
+        if isinstance(loaded, Ready):
+            return worker
+        await worker.close()
+        if loaded is None:
+            raise EngineError("engine.died", worker.obituary)
+        raise worker._unloadable(loaded)
 
     @property
     def pid(self) -> int:
@@ -163,7 +165,7 @@ class LlamaCppProcess:
             self._process.stdin.write(self._encode(command) + b"\n")
 
     async def wait(self) -> None:
-        """Until the worker is gone; ``obituary`` says how."""
+        """Until the worker is gone and its calls know; ``obituary`` says how it ended."""
         await asyncio.wait({self._hearing})
 
     def kill(self) -> None:
@@ -175,9 +177,11 @@ class LlamaCppProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         await asyncio.wait({self._hearing}, timeout=grace_s)
-        self.kill()
+        if not self._hearing.done():
+            self.kill()
+            await asyncio.wait({self._hearing})
         self._listening.cancel()
-        await asyncio.wait({self._hearing, self._listening})
+        await asyncio.wait({self._listening})
 
     async def _hear(self) -> None:
         """Hand every report to its call, until the worker is gone."""
@@ -195,12 +199,12 @@ class LlamaCppProcess:
         except (ValueError, msgspec.MsgspecError):
             log.exception("the llama.cpp worker said what cannot be understood")
             self.kill()
-        self.kill()  # it has nothing more to say: if it is not ending already, it must
         status = await self._process.wait()
         await asyncio.wait({self._listening}, timeout=_CLOSE_GRACE_S)
         self.obituary = _obituary(status)
         if status != 0 and self._last_words:
             log.warning("last words of the llama.cpp worker: %s", " | ".join(self._last_words))
+        self.on_gone()
         self._tell(None)
         for call in self._calls.values():
             call.put(None)
@@ -247,4 +251,6 @@ def _obituary(status: int) -> str:
         return "The model worker was killed, perhaps because memory ran out."
     if status < 0:
         return f"The model worker died of signal {-status} ({signal.strsignal(-status) or 'unknown'})."
-    return f"The model worker ended unexpectedly with status {status}."
+    return (
+        "The model worker was stopped." if status == 0 else f"The model worker failed with status {status}."
+    )

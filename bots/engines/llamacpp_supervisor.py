@@ -96,9 +96,7 @@ class Supervisor:
         deaths: collections.deque[float] = collections.deque()
         while True:
             await worker.wait()
-            self.state, self.detail = "starting", worker.obituary
-            self._worker = asyncio.get_running_loop().create_future()
-            log.warning("%s", self.detail)
+            log.warning("%s", worker.obituary)
             next_worker = await self._relaunch(deaths, load)
             if next_worker is None:
                 return
@@ -129,6 +127,15 @@ class Supervisor:
         self._worker.set_result(worker)
         self.state, self.detail = "ready", ""
         log.info("llama.cpp worker %d is ready", worker.pid)
+        worker.on_gone = lambda: self._fall(worker)
+        if worker.obituary:
+            self._fall(worker)
+
+    def _fall(self, worker: LlamaCppProcess) -> None:
+        """From now on whoever wants a worker waits for the next one."""
+        if self.state == "ready":
+            self.state, self.detail = "starting", worker.obituary
+            self._worker = asyncio.get_running_loop().create_future()
 
     def _fail(self, error: EngineError) -> None:
         assert self._worker is not None

@@ -70,9 +70,7 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
         return damaged(path, str(error))
     if primary in _LOCKED:
         return locked(path)
-    return StoreError(
-        "store.failed", f"The store {path} failed ({error}).", "Check the disk, then start again."
-    )
+    return StoreError("store.failed", f"The store {path} failed ({error}).", "Check the disk, then start again.")
 
 
 def _no_space(path: Path) -> bool:

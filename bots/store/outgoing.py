@@ -93,8 +93,7 @@ class Outgoing:
     def open_batch(self, transport: str, lane: Lane) -> Batch | None:
         """The batch of this lane that was formed and is not known to have been taken."""
         rows = self._database.rows(
-            f"SELECT id, txn, root, server_errors FROM batches WHERE {_IN_LANE} AND state = 'open'"
-            " ORDER BY id LIMIT 1",
+            f"SELECT id, txn, root, server_errors FROM batches WHERE {_IN_LANE} AND state = 'open' ORDER BY id LIMIT 1",
             (transport, *msgspec.structs.astuple(lane)),
         )
         if not rows:
@@ -121,9 +120,7 @@ class Outgoing:
         )
         return [_entry(row) for row in rows]
 
-    def form(
-        self, transport: str, lane: Lane, txn: str, root: str, entries: Sequence[tuple[int, Entry]]
-    ) -> Batch:
+    def form(self, transport: str, lane: Lane, txn: str, root: str, entries: Sequence[tuple[int, Entry]]) -> Batch:
         """Put entries into a batch of their own."""
         with self._database.transaction():
             batch = self._database.execute(
@@ -143,18 +140,14 @@ class Outgoing:
     def server_error(self, batch: Batch) -> int:
         """Count a failure of the other side; gives how many there were."""
         with self._database.transaction():
-            self._database.execute(
-                "UPDATE batches SET server_errors = server_errors + 1 WHERE id = ?", (batch.id,)
-            )
+            self._database.execute("UPDATE batches SET server_errors = server_errors + 1 WHERE id = ?", (batch.id,))
             count = self._database.value("SELECT server_errors FROM batches WHERE id = ?", (batch.id,))
         return int(count)
 
     def refuse(self, batch: Batch, reason: str) -> None:
         """Set a batch aside for good; the newest ``REFUSED_KEPT`` are kept to be looked at."""
         with self._database.transaction():
-            self._database.execute(
-                "UPDATE batches SET state = 'refused', reason = ? WHERE id = ?", (reason, batch.id)
-            )
+            self._database.execute("UPDATE batches SET state = 'refused', reason = ? WHERE id = ?", (reason, batch.id))
             self._database.execute(
                 "DELETE FROM batches WHERE state = 'refused' AND id NOT IN"
                 " (SELECT id FROM batches WHERE state = 'refused' ORDER BY id DESC LIMIT ?)",
@@ -174,8 +167,7 @@ class Outgoing:
         """
         with self._database.transaction():
             dropped = self._database.execute(
-                "DELETE FROM outbox WHERE transport = ? AND batch IS NULL"
-                " AND expires_ms > 0 AND expires_ms <= ?",
+                "DELETE FROM outbox WHERE transport = ? AND batch IS NULL AND expires_ms > 0 AND expires_ms <= ?",
                 (transport, now_ms),
             ).rowcount
             stale = self._database.rows(

@@ -94,8 +94,7 @@ class Store:
         """Thread a conversation under an event from now on; the newest ``THREADS_KEPT`` are remembered."""
         with self._database.transaction():
             self._database.execute(
-                "INSERT INTO threads VALUES (?, ?)"
-                " ON CONFLICT (conversation) DO UPDATE SET root = excluded.root",
+                "INSERT INTO threads VALUES (?, ?) ON CONFLICT (conversation) DO UPDATE SET root = excluded.root",
                 (conversation, root),
             )
             self._database.execute(

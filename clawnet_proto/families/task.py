@@ -138,9 +138,9 @@ class Request(Record, frozen=True, kw_only=True):
         for stage in self.stages:
             if stage.id in known:
                 raise RemoteProtocolError("schema.body", f"two sources {stage.id}")
-            for source in stage.sources:
-                if source not in known:
-                    raise RemoteProtocolError("schema.body", f"{stage.id} reads {source}")
+            for part in stage.prompt:
+                if isinstance(part, DataPart) and part.source not in known:
+                    raise RemoteProtocolError("schema.body", f"{stage.id} reads {part.source}")
             known.add(stage.id)
         for item in self.inputs:
             if (item.text is UNSET) != (self.privacy == "sealed"):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests import bench
 
-_MODULES = sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name != "__main__")
+_MODULES = sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_"))
 _HEADINGS = ("", "figure", "yardstick", "ratio", "goal", "met")
 
 

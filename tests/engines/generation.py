@@ -1,8 +1,9 @@
-"""How the tests take a generation: whole, or as the error it ends in."""
+"""How the tests take a generation: whole, or as the error it ends in; and how they wait for an engine."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -26,3 +27,10 @@ async def failed(stream: AsyncIterator[str | Completion]) -> EngineError:
     with pytest.raises(EngineError) as caught:
         await completed(stream)
     return caught.value
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop's other tasks run until something is so."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not condition():  # noqa: ASYNC110 - an engine's health is no event
+            await asyncio.sleep(0)

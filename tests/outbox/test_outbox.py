@@ -289,9 +289,7 @@ class TestRetries:
         def limited(parcel: Parcel) -> TransportError | None:
             nonlocal direct
             direct += parcel.plane == "direct"
-            return (
-                RetryLater("fake.rate_limited", "", 0.001) if parcel.plane == "room" and direct < 5 else None
-            )
+            return RetryLater("fake.rate_limited", "", 0.001) if parcel.plane == "room" and direct < 5 else None
 
         bench.transport.answer = limited
         bench.outbox.add(fact(1))

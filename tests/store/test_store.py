@@ -20,9 +20,7 @@ from bots.transports import Delivery
 NOBODY = 65534
 
 
-def delivery(
-    number: int, *, event_id: str | None = None, transport: str = "matrix", live: bool = True
-) -> Delivery:
+def delivery(number: int, *, event_id: str | None = None, transport: str = "matrix", live: bool = True) -> Delivery:
     return Delivery(
         transport=transport,
         plane="room",
@@ -207,9 +205,7 @@ class TestFile:
             "try: Store.open(sys.argv[1])\n"
             "except StoreError as error: print(error.code)"
         )
-        run = subprocess.run(
-            [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
-        )
+        run = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=True)
         assert run.stdout == "store.locked\n"
 
     def test_use_after_close(self, store: Store) -> None:

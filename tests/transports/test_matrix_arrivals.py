@@ -50,9 +50,7 @@ async def test_rooms_of_before_the_first_sync_are_context(
     await anna.transport.join(room_id)
     await say(alice, room_id, 1, 2)
     device = anna.transport.device
-    await alice.send_to_device(
-        anna.account.user_id, device, "net.clawnet.direct", {"net.clawnet.carriers": [{}]}
-    )
+    await alice.send_to_device(anna.account.user_id, device, "net.clawnet.direct", {"net.clawnet.carriers": [{}]})
     await anna.start()
     assert await anna.bodies(2) == told(range(1, 3), live=False)
     assert [delivery.live for delivery in anna.received if delivery.plane == "direct"] == [False]
@@ -82,9 +80,7 @@ async def test_how_much_past_a_newcomer_gets(
     assert len(found) <= 131
 
 
-async def test_a_restart_continues_where_it_was(
-    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom
-) -> None:
+async def test_a_restart_continues_where_it_was(new_peer: NewPeer, new_client: NewClient, new_room: NewRoom) -> None:
     alice = await new_client("alice")
     room_id = await new_room(alice)
     anna = await new_peer("anna")
@@ -187,9 +183,7 @@ async def test_trouble_while_catching_up_loses_nothing(
     assert not troubles
 
 
-async def test_what_is_kept_and_what_is_not(
-    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom
-) -> None:
+async def test_what_is_kept_and_what_is_not(new_peer: NewPeer, new_client: NewClient, new_room: NewRoom) -> None:
     alice = await new_client("alice")
     room_id = await new_room(alice)
     anna = await new_peer("anna")
@@ -251,17 +245,15 @@ async def test_hostile_events_do_not_stop_the_sync(
 
     def spoil(path: str, body: bytes) -> bytes:
         if path.endswith("/sync"):
-            body = (
-                body.replace(b'"events":[', b'"events":[' + b",".join(bombs) + b",", 1)
-                if b'"7"' in body
-                else body
-            )
+            body = body.replace(b'"events":[', b'"events":[' + b",".join(bombs) + b",", 1) if b'"7"' in body else body
         return body
 
     front.spoil = spoil
     await say(alice, room_id, 7)
     found = await anna.bodies(1)
     assert ("7", True) in found
+    assert {"$deep", "$half", "$big"} <= {delivery.event_id for delivery in anna.received}
+    assert "$nobody" not in {delivery.event_id for delivery in anna.received}
     for delivery in anna.received:
         assert anna.transport.carriers(delivery) == []
         anna.transport.person_text(delivery)
@@ -277,9 +269,10 @@ async def test_an_idle_transport_asks_seldom_and_writes_nothing(
     room_id = await new_room(alice)
     anna = await new_peer("anna", homeserver=front.url)
     await anna.join(room_id)
-    before = len(front.seen)
+    before, commits = len(front.seen), anna.commits
     # One round trip of another client: time enough for a loop that spins to show.
     other = await new_client("other")
     await other.sync()
     await other.sync(timeout_ms=300)
     assert len(front.seen) - before <= 2
+    assert anna.commits == commits

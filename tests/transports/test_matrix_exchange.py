@@ -197,9 +197,7 @@ async def test_no_plain_text_into_an_encrypted_room(
     assert (await bert.transport.join(room_id)).encrypted
     with pytest.raises(Refused, match="encrypted"):
         await bert.transport.send(room_parcel(room.uri))
-    assert all(event["type"] != "m.room.message" for event in (await alice.messages(room_id))[-3:]), (
-        encryption
-    )
+    assert all(event["type"] != "m.room.message" for event in (await alice.messages(room_id))[-3:]), encryption
 
 
 async def test_the_kept_login(new_peer: NewPeer) -> None:

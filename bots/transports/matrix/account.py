@@ -143,9 +143,7 @@ class Account:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._no_homeserver() from error
         homeserver, user = self._whose()
-        session = Session(
-            homeserver=homeserver, user=user, device=answer.device_id, token=answer.access_token
-        )
+        session = Session(homeserver=homeserver, user=user, device=answer.device_id, token=answer.access_token)
         sessions.save(self._directory, session)
         log.info("Logged in as %s, device %s", answer.user_id, answer.device_id)
         return session
@@ -176,9 +174,7 @@ class Account:
     def _login_refused(self, error: MatrixError) -> NoReturn:
         user = self._config.user
         if error.errcode == "M_USER_DEACTIVATED":
-            raise Fatal(
-                "matrix.deactivated", f"The account {user} is deactivated.", "Use another one."
-            ) from error
+            raise Fatal("matrix.deactivated", f"The account {user} is deactivated.", "Use another one.") from error
         if error.errcode == "M_FORBIDDEN":
             raise Fatal(
                 "matrix.wrong_password",
@@ -218,6 +214,8 @@ class Account:
                 error.retry_after_ms / 1000,
             )
         if error.status in _GATEWAY:
+            if error.errcode:
+                return RetryLater("matrix.unreachable", f"The homeserver cannot do that now ({error}).", 0.0)
             return self._unreachable(str(error))
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return RetryLater("matrix.server_error", f"The homeserver failed ({error}).", 0.0)

@@ -166,9 +166,7 @@ class Arrivals:
             async for event in self._history.before(room, start, "", (*_KEPT_TYPES, _MEMBER)):
                 yield event
 
-    def _deliver(
-        self, deliveries: list[Delivery], event: Event, plane: Plane, room: str, *, live: bool
-    ) -> None:
+    def _deliver(self, deliveries: list[Delivery], event: Event, plane: Plane, room: str, *, live: bool) -> None:
         header, raw = event
         if plane == "room" and not _kept(event):
             return

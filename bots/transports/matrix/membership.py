@@ -50,9 +50,7 @@ class Membership:
         try:
             found = _decoded(await self._account.call(wire.resolve_alias(target.name)), _Directory)
         except Refused as error:
-            raise Refused(
-                "matrix.no_such_room", f"There is no room {target.name}.", "Check its name."
-            ) from error
+            raise Refused("matrix.no_such_room", f"There is no room {target.name}.", "Check its name.") from error
         return RoomTarget(found.room_id, target.via or tuple(found.servers[:4]))
 
     async def join(self, target: RoomTarget, name: str) -> str:

@@ -12,7 +12,7 @@ from bots.transports.matrix import addresses
 from bots.transports.matrix.writing import CARRIERS, CARRIERS_MOST, DIRECT, MESSAGE
 
 _EVENT_ID_MOST = 255  # bytes, by the Matrix specification
-_AFTER_MENTION = re.compile(r"[\s:,;!?.\-]+|\Z")
+_AFTER_MENTION = re.compile(r"[!?.]*(?:[\s:,;]+|\Z)")
 _QUOTE = re.compile(r"> <@[^\n]*\n(?:>[^\n]*\n)*\n?")
 
 
@@ -99,7 +99,8 @@ def _relation(content: dict[str, Any]) -> tuple[str, str]:
 def _without_mention(body: str, us: str, display_name: str) -> tuple[str, bool]:
     """The text without a leading mention of us, and whether there was one."""
     localpart = us[1:].partition(":")[0]
-    for name in (us, f"@{localpart}", f"@{display_name}", display_name, localpart):
+    names = {us, f"@{localpart}", f"@{display_name}", display_name, localpart}
+    for name in sorted(names, key=len, reverse=True):
         if not name.strip("@ ") or body[: len(name)].casefold() != name.casefold():
             continue
         rest = body[len(name) :]

@@ -22,9 +22,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     token: str
 
     def __repr__(self) -> str:
-        return (
-            f"Session(homeserver={self.homeserver!r}, user={self.user!r}, device={self.device!r}, token=...)"
-        )
+        return f"Session(homeserver={self.homeserver!r}, user={self.user!r}, device={self.device!r}, token=...)"
 
 
 def load(directory: Path) -> Session | None:

@@ -233,15 +233,17 @@ class MatrixTransport:
     def _start_errand(self, key: str, errand: Callable[[], Awaitable[None]]) -> None:
         """Do something beside receiving, unless it is being done already."""
         if key not in self._errands:
-            task = self._errands[key] = asyncio.create_task(self._patiently(errand), name=f"matrix {key}")
+            task = self._errands[key] = asyncio.create_task(self._patiently(key, errand), name=f"matrix {key}")
             task.add_done_callback(lambda _: self._errands.pop(key, None))
 
-    async def _patiently(self, errand: Callable[[], Awaitable[None]]) -> None:
+    async def _patiently(self, what: str, errand: Callable[[], Awaitable[None]]) -> None:
         tries = 0
         while True:
             try:
                 return await errand()
             except RetryLater as error:
+                if tries == 0:
+                    log.warning("%s: %s Trying again.", what, error)
                 await asyncio.sleep(error.after_s or self._delay_s(tries))
                 tries += 1
             except (Fatal, StoreError):

@@ -22,9 +22,7 @@ _POLL_MARGIN_S = 20.0  # what a long poll may take beyond what we asked for
 class MatrixError(Exception):
     """The homeserver answered with an error."""
 
-    def __init__(
-        self, status: int, errcode: str, error: str, *, retry_after_ms: int, soft_logout: bool
-    ) -> None:
+    def __init__(self, status: int, errcode: str, error: str, *, retry_after_ms: int, soft_logout: bool) -> None:
         super().__init__(f"{errcode or status}: {error}" if error else f"{errcode or status}")
         self.status = status
         self.errcode = errcode
@@ -66,9 +64,7 @@ class Wire:
         total = poll_s + (_POLL_MARGIN_S if poll_s else _ANSWER_S)
         timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_S)
         try:
-            response = await self._client.send(
-                method, path, body or None, headers, timeout=cast("float", timeout)
-            )
+            response = await self._client.send(method, path, body or None, headers, timeout=cast("float", timeout))
             async with response:
                 answer = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After", "")

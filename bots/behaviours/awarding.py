@@ -1,0 +1,168 @@
+"""Whom to award stages to, and when (spec/08-task.md, "Offers and awards")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET, UnsetType
+
+from bots import sealed
+from bots.behaviours import Context
+from bots.behaviours.assignment import Candidate, assign
+from bots.behaviours.errand import Errand
+from bots.ranking import OFFERS_PER_WAVE, capable, ranked, stage_key
+from clawnet_proto.families import task
+from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
+from clawnet_proto.mesh import Peer
+from clawnet_proto.wire import present
+
+_TRY_AGAIN = frozenset({"failed", "rejected", "lapsed", "canceled"})
+_NOBODY_CAPABLE_MS = 15_000
+
+
+class Hopeless(Exception):
+    """The task cannot be done: ``code`` and ``message`` go into its receipt."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+def expected_offers(context: Context, errand: Errand, request: task.Request) -> int:
+    """How many peers will offer in the first wave, by the ranking everybody computes."""
+    peers = _others(context, errand.room)
+    best: set[str] = set()
+    for stage in request.stages:
+        able = [peer for peer in peers if peer.body is not None and capable(peer.body, stage)]
+        best.update(ranked(stage_key(errand.id, stage.id), able)[:OFFERS_PER_WAVE])
+    return len(best)
+
+
+def needs_award(errand: Errand, view: TaskView, stage: StageView, now_ms: int) -> bool:
+    """Whether a stage without an accepted result is to be awarded, for the first time or anew."""
+    ready = view.ready(stage.spec)
+    # Sealed inputs are sealed to one executor, so they must exist before there is one.
+    if view.request.body.privacy == "sealed" and not ready:
+        return False
+    current = stage.current
+    if current is None or current.state in _TRY_AGAIN:
+        return True
+    if current.state == "input_required" or not ready:
+        return False
+    # The lease runs from the moment the stage can be worked on, and from every sign of life.
+    heard = errand.heard_ms.setdefault((stage.spec.id, current.number), now_ms)
+    return now_ms - heard > int(current.award.body.lease_ms)
+
+
+def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[StageView], now_ms: int) -> None:
+    """Award the stages that need it, all in one moment, or wait for offers. Raises Hopeless."""
+    for stage in needy:
+        if stage.current is not None:
+            _give_up_attempt(context, errand, stage, stage.current)
+    candidates = {stage.spec.id: _candidates(context, errand, view, stage, now_ms) for stage in needy}
+    missing = [name for name, found in candidates.items() if not found]
+    if missing:
+        _wait_for_offers(context, errand, missing, now_ms)
+        return
+    if not errand.awarded and not errand.addressed and _more_offers_due(context, errand, now_ms):
+        return
+    used = [stage.current.executor for stage in view.stages.values() if stage.current and stage not in needy]
+    chosen = assign(candidates, used)
+    errand.awarded = True
+    with context.store.transaction():
+        for stage in needy:
+            _award_stage(context, errand, view, stage, chosen[stage.spec.id], now_ms)
+
+
+def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current: AttemptView) -> None:
+    """Remember why an attempt is over. Raises Hopeless if another one makes no sense."""
+    errand.excluded.setdefault(stage.spec.id, set()).add(current.executor)
+    name = context.mesh(errand.room).name_of(current.executor)
+    failure: task.Fail | None = current.failure.body if current.failure is not None else None
+    reason = f"{name}: {failure.message}" if failure is not None else f"{name} fell silent"
+    if reason not in errand.refusals:
+        errand.refusals.append(reason)
+    final = [item for item in stage.attempts.values() if item.failure and not item.failure.body.retryable]
+    if current.number >= context.config.requests.attempts or len(final) >= 2:
+        raise Hopeless("attempts", f"Stage {stage.spec.id} failed. {reason}")
+
+
+def _wait_for_offers(context: Context, errand: Errand, missing: Sequence[str], now_ms: int) -> None:
+    waited = now_ms - errand.asked_ms
+    nobody = errand.expected == 0 and waited > _NOBODY_CAPABLE_MS
+    if nobody or waited > context.config.requests.give_up_seconds * 1000:
+        refusals = f" Last refusals: {'; '.join(errand.refusals[-3:])}" if errand.refusals else ""
+        raise Hopeless("no_offers", f"Nobody offered to run {', '.join(missing)}.{refusals}")
+
+
+def _more_offers_due(context: Context, errand: Errand, now_ms: int) -> bool:
+    waiting = now_ms - errand.first_offer_ms < context.config.requests.offer_wait_ms
+    return len(errand.offers) < errand.expected and waiting
+
+
+def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageView, now_ms: int) -> list[Candidate]:
+    """Whom a stage may be awarded to: who offered; after a first attempt, whoever announced that it can."""
+    mesh = context.mesh(errand.room)
+    name = stage.spec.id
+    waits = {did: offers[name].wait_ms for did, offers in errand.offers.items() if name in offers}
+    addressed = present(view.request.envelope.recipients, ())
+    if addressed:
+        waits = dict.fromkeys(addressed, 0)
+    elif stage.current is not None:
+        # Offers are old by now: the peers that can do it are asked as they stand.
+        for peer in _others(context, errand.room):
+            if peer.body is not None and capable(peer.body, stage.spec):
+                waits.setdefault(peer.did, 0)
+    excluded = errand.excluded.get(name, set())
+    fresh = {did: wait for did, wait in waits.items() if did not in excluded}
+    if not fresh and stage.current is not None:
+        fresh = waits
+    peers = [mesh.peers[did] for did in fresh if did in mesh.peers]
+    return [
+        Candidate(
+            did=did,
+            wait_ms=fresh[did],
+            rank=rank,
+            announce=mesh.peers[did].body,
+            preferences=view.request.body.preferences,
+        )
+        for rank, did in enumerate(ranked(stage_key(errand.id, name), peers))
+    ]
+
+
+def _others(context: Context, room: str) -> list[Peer]:
+    me = context.identity.did
+    return [peer for peer in context.mesh(room).live_peers(context.now_ms()) if peer.did != me]
+
+
+def _award_stage(context: Context, errand: Errand, view: TaskView, stage: StageView, did: str, now_ms: int) -> None:
+    attempt = 1 if stage.current is None else stage.current.number + 1
+    body = task.Award(
+        stage=stage.spec.id,
+        attempt=attempt,
+        lease_ms=view.request.body.lease_ms,
+        inputs=_sealed_inputs(context, errand, view, stage.spec, attempt, did),
+    )
+    errand.post(context, body, answers=errand.id, to=did)
+    errand.heard_ms.pop((stage.spec.id, attempt), None)
+    if view.ready(stage.spec):
+        errand.heard_ms[(stage.spec.id, attempt)] = now_ms
+
+
+def _sealed_inputs(
+    context: Context, errand: Errand, view: TaskView, spec: task.Stage, attempt: int, did: str
+) -> tuple[task.SealedInput, ...] | UnsetType:
+    announce = context.mesh(errand.room).peers[did].body
+    if view.request.body.privacy != "sealed" or announce is None or not spec.sources:
+        return UNSET
+    return tuple(
+        task.SealedInput(
+            source=source,
+            digest=errand.secrets[source].digest,
+            sealed=errand.secrets[source].sealed_to(
+                announce.seal_key, sealed.input_info(errand.id, spec.id, attempt, source)
+            ),
+        )
+        for source in spec.sources
+    )

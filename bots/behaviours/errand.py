@@ -1,0 +1,131 @@
+"""A task of ours that is not finished: what was ordered, and what the fold cannot know about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import UNSET
+
+from bots import sealed
+from bots.behaviours import Context, Posting
+from bots.events import StageDone
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.families import task
+from clawnet_proto.families.task_state import StageView, TaskView
+from clawnet_proto.message import Message
+from clawnet_proto.wire import Record, present
+
+log = logging.getLogger(__name__)
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants done in a room."""
+
+    room: str
+    title: str
+    inputs: Mapping[str, str]
+    stages: tuple[task.Stage, ...]
+    private: bool = False
+    to: str = ""  # did of the one peer to ask; "" asks the room
+    timeout_ms: int = 900_000
+    preferences: task.Preferences | None = None
+    on_behalf_of: task.OnBehalfOf | None = None
+    parent: str = ""
+    hops: int = 0
+    root: str = ""  # the thread of the person's question
+    mention: str = ""
+
+
+class Errand(msgspec.Struct, kw_only=True):
+    """The requester's side of a task: offers, signs of life, plain texts of what is sealed."""
+
+    id: str
+    room: str
+    order: Order | None  # None: taken up again after a restart
+    secrets: dict[str, sealed.Secret]  # by input or stage
+    asked_ms: int
+    expected: int = 0  # peers that will offer in the first wave
+    offers: dict[str, dict[str, task.StageOffer]] = {}  # by did, by stage
+    first_offer_ms: int = 0
+    heard_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
+    excluded: dict[str, set[str]] = {}  # by stage: who failed at it
+    refusals: list[str] = []
+    awarded: bool = False
+    told: dict[str, tuple[int, str]] = {}  # by stage: attempt and state last shown
+    shown: dict[tuple[str, int], int] = {}  # code points of a stage's output streamed so far
+
+    @property
+    def addressed(self) -> bool:
+        return self.order is not None and bool(self.order.to)
+
+    def view(self, context: Context) -> TaskView | None:
+        """The task as the fold has it."""
+        return context.mesh(self.room).task(self.id)
+
+    def post(
+        self, context: Context, body: Record, *, answers: str, to: str = "", line: str = "", mention: str = ""
+    ) -> Message:
+        """Post a message of this task; it lives as long as the request."""
+        view = self.view(context)
+        expires = view.request.envelope.expires_ms if view else 0
+        return context.post(
+            self.room,
+            body,
+            lifetime_ms=max(60_000, expires - context.now_ms()),
+            recipients=[to] if to else (),
+            thread=self.id,
+            answers=answers,
+            posting=Posting(line=line, mention=mention, priority=0),
+        )
+
+    def accepted(self, context: Context, stage: StageView) -> Message | None:
+        """The stage's result, if the executor's own account delivered it and it can be read."""
+        result = stage.accepted
+        if result is None or context.mesh(self.room).binding(result) != "bound":
+            return None
+        if result.body.sealed is not UNSET and stage.spec.id not in self.secrets:
+            info = sealed.output_info(self.id, stage.spec.id, result.body.attempt)
+            try:
+                secret = sealed.unseal(context.identity.seal, result.body.sealed, info, result.body.output_digest)
+            except RemoteProtocolError as error:
+                log.warning("result %s: %s", result.id, error)
+                return None
+            self.secrets[stage.spec.id] = secret
+        return result
+
+    def progress_text(self, context: Context, body: task.Progress) -> str:
+        """The text a progress carries, unsealed if need be; "" if it carries none that can be read."""
+        if body.sealed is UNSET:
+            return present(body.text, "")
+        info = sealed.progress_info(self.id, body.stage, body.attempt, body.index)
+        try:
+            return sealed.unseal(context.identity.seal, body.sealed, info).text
+        except RemoteProtocolError as error:
+            log.info("progress of %s: %s", self.id, error)
+            return ""
+
+    def text_of(self, result: Message) -> str:
+        """The plain text of an accepted result."""
+        secret = self.secrets.get(result.body.stage)
+        return secret.text if secret is not None else present(result.body.text, "")
+
+    def stage_done(self, context: Context, result: Message) -> StageDone:
+        """An accepted result as it is told."""
+        body: task.Result = result.body
+        return StageDone(
+            stage=body.stage,
+            executor=result.sender,
+            name=context.mesh(self.room).name_of(result.sender),
+            attempt=body.attempt,
+            text=self.text_of(result),
+            output_digest=body.output_digest,
+            model=present(body.model, ""),
+            finish=body.finish,
+            prompt_tokens=body.usage.prompt_tokens,
+            output_tokens=body.usage.output_tokens,
+            queued_ms=body.usage.queued_ms,
+            prompt_ms=body.usage.prompt_ms,
+            generate_ms=body.usage.generate_ms,
+        )

@@ -1,0 +1,38 @@
+"""An agent that runs only as long as something needs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bots.agent import Agent
+from bots.errors import ClawbotError
+
+JOIN_S = 60.0
+
+
+@asynccontextmanager
+async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[None]:
+    """Run an agent while the body runs, from the moment it is in a room; it leaves politely afterwards.
+
+    Raises ClawbotError if it cannot connect, or joins no room within ``join_s`` seconds.
+    """
+    running = asyncio.ensure_future(agent.run())
+    synced = asyncio.ensure_future(agent.synced.wait())
+    waiting: list[asyncio.Future[Any]] = [running, synced]
+    try:
+        await asyncio.wait(waiting, timeout=join_s, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        if not synced.done():
+            raise ClawbotError(
+                "room.none", f"No room could be joined within {join_s:.0f} s.", "Check the homeserver and --room."
+            )
+        yield
+    finally:
+        synced.cancel()
+        agent.stop()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        agent.store.close()

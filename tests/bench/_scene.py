@@ -1,0 +1,198 @@
+"""Where meshes are measured: a real Synapse, a public room, agents as processes, a requester in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from bots.api import Clawnet
+from bots.events import TaskEnded
+from bots.homeserver import Homeserver
+from bots.homeserver.configuration import RateLimits
+from clawnet_proto.families import task
+from clawnet_proto.mesh import Peer
+from tests.matrix_client import Account, MatrixClient
+
+# Never a file system in memory: commits are to cost what they cost people.
+_DISK = "/var/tmp" if Path("/var/tmp").is_dir() else None
+_READY_S = 60.0
+_STOP_S = 15.0
+_QUIET_S = 0.3
+
+
+class Scene:
+    """One homeserver and one room. ``async with Scene(...) as scene`` starts it, and stops all that was started."""
+
+    def __init__(self, rate_limits: RateLimits = "raised") -> None:
+        self._rate_limits = rate_limits
+        self._stack = AsyncExitStack()
+        self._accounts: dict[str, Account] = {}
+        self.alias = ""
+        self.room_id = ""
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clawnet-bench-", dir=_DISK))
+            self._folder = Path(folder)
+            self._environment = {
+                "XDG_CONFIG_HOME": f"{folder}/config",
+                "XDG_STATE_HOME": f"{folder}/state",
+            }
+            stack.callback(_changed(self._environment))
+            server = Homeserver(self._folder / "homeserver", rate_limits=self._rate_limits)
+            self.homeserver = await stack.enter_async_context(server)
+            self.client = await self._logged_in(stack, "observer")
+            self.room_id = await self.client.create_room(preset="public_chat", room_alias_name="bench")
+            self.alias = f"#bench:{server.server_name}"
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def plain_client(self, name: str) -> MatrixClient:
+        """A logged-in client of plain HTTP, closed at the end."""
+        return await self._logged_in(self._stack, name)
+
+    async def agent(self, name: str, *options: str) -> asyncio.subprocess.Process:
+        """``clawbot init`` and ``clawbot run`` with a new account in the room, as processes."""
+        account = await self._account(name)
+        init = await self._clawbot("init", account, *self._flags(account), *options)
+        if await init.wait():
+            raise RuntimeError(f"clawbot init {name} failed: {self._told(name)}")
+        process = await self._clawbot("run", account)
+        self._stack.push_async_callback(_stop, process)
+        return process
+
+    async def requester(self, name: str) -> Clawnet:
+        """An agent without a model in this process, in the room."""
+        account = await self._account(name)
+        init = await self._clawbot("init", account, *self._flags(account), "--engine", "none")
+        if await init.wait():
+            raise RuntimeError(f"clawbot init {name} failed: {self._told(name)}")
+        return await self._stack.enter_async_context(Clawnet.open(name, password=account.password))
+
+    async def _logged_in(self, stack: AsyncExitStack, name: str) -> MatrixClient:
+        return await stack.enter_async_context(MatrixClient(await self._account(name)))
+
+    async def _account(self, name: str) -> Account:
+        if name not in self._accounts:
+            password = f"password of {name}"
+            user_id = await self.homeserver.register(name, password)
+            self._accounts[name] = Account(self.homeserver.url, name, user_id, password)
+        return self._accounts[name]
+
+    def _flags(self, account: Account) -> Sequence[str]:
+        return ("--homeserver", account.homeserver, "--user", account.user_id, "--room", self.alias)
+
+    async def _clawbot(self, command: str, account: Account, *options: str) -> asyncio.subprocess.Process:
+        with (self._folder / f"{account.name}.log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bots.cli", command, "--name", account.name, *options),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "CLAWNET_MATRIX_PASSWORD": account.password},
+                start_new_session=True,
+            )
+
+    def _told(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text(errors="replace").strip()[-2000:]
+
+
+def echo(name: str = "echo", *reads: str) -> task.Stage:
+    """A diagnostic stage that gives back what it reads: the question, or earlier stages."""
+    parts = tuple(task.DataPart(source=read, form="line") for read in reads or ("question",))
+    return task.Stage(id=name, kind="echo", prompt=parts, parameters=parameters(1))
+
+
+def parameters(max_tokens: int) -> task.Parameters:
+    """Greedy, and never stopped by a text."""
+    return task.Parameters(max_tokens=max_tokens, temperature_milli=0, top_p_milli=1000, seed=0, stop=())
+
+
+async def acquainted(net: Clawnet, stage: task.Stage, count: int) -> list[str]:
+    """Wait until ``count`` peers can run the stage and the room has nothing left to say; their dids.
+
+    The last thing newcomers tell, seconds after their first announce, is whom they have shaken hands with.
+    """
+
+    def settled() -> bool:
+        peers = net.agent.mesh(net.room).live_peers(net.agent.now_ms())
+        return len(net.find_capable(stage)) >= count and all(map(_has_confirmed, peers))
+
+    await until(settled)
+    await quiet(net)
+    return net.find_capable(stage)
+
+
+async def quiet(net: Clawnet) -> None:
+    """Wait until what was posted is sent, and the others have had time to take it in."""
+    await net.agent.outbox.flush(_READY_S)
+    await asyncio.sleep(_QUIET_S)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll until something is so. Raises TimeoutError."""
+    async with asyncio.timeout(_READY_S):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def completed(net: Clawnet, stages: Sequence[task.Stage], question: str, *, to: str = "") -> TaskEnded:
+    """Have a task done. Raises RuntimeError if it was not."""
+    ended = await net.execute(question=question, stages=stages, to=to, timeout_s=120)
+    if ended.outcome != "completed":
+        raise RuntimeError(f"the task {ended.outcome}: {ended.message}")
+    return ended
+
+
+@asynccontextmanager
+async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process that is stopped at the end; its standard output is a pipe."""
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield started
+    finally:
+        await _stop(started)
+
+
+def _has_confirmed(peer: Peer) -> bool:
+    return peer.body is not None and bool(peer.body.confirmed)
+
+
+def _changed(environment: Mapping[str, str]) -> Callable[[], None]:
+    """Change this process's environment: no setting of whoever runs this may change a figure; returns what undoes it."""
+    before = {key: value for key, value in os.environ.items() if key in environment or key.startswith("CLAWNET_")}
+    for key in before:
+        del os.environ[key]
+    os.environ.update(environment)
+
+    def undo() -> None:
+        for key in environment:
+            os.environ.pop(key, None)
+        os.environ.update(before)
+
+    return undo
+
+
+async def _stop(started: asyncio.subprocess.Process) -> None:
+    if started.returncode is None:
+        started.terminate()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await started.wait()
+        except TimeoutError:
+            started.kill()
+            await started.wait()

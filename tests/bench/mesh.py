@@ -1,0 +1,107 @@
+"""Round trips of tasks, against a message sent and received by plain clients of the same server.
+
+A task round trip is from the call that asks until the signed result is accepted. It and its yardstick take
+turns, each on a quiet server; the ratio is the median over the turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from bots.api import Clawnet
+from tests.bench import Report, Row
+from tests.bench._scene import Scene, acquainted, completed, echo, quiet
+from tests.matrix_client import MatrixClient
+
+_TURNS = 40
+_WARM_UP = 3
+_POLL_MS = 30_000
+
+Timed = Callable[[], Awaitable[float]]  # seconds of one go
+
+
+async def run(report: Report) -> None:
+    async with Scene() as scene:
+        executor = await scene.agent("bert", "--engine", "none")
+        net = await scene.requester("ada")
+        (did,) = await acquainted(net, echo(), 1)
+        async with _plain(await scene.plain_client("raw-one"), await scene.plain_client("raw-two")) as raw:
+            addressed, open_task = _task(net, did), _task(net, "")
+            report.add(await _compared("addressed task", addressed, raw, net, at_most=2.5))
+            report.add(await _compared("open task, with offers", open_task, raw, net, at_most=4.0))
+        assert executor.returncode is None
+
+
+async def _compared(name: str, ours: Timed, raw: Timed, net: Clawnet, *, at_most: float) -> Row:
+    turns = []
+    for _ in range(_WARM_UP + _TURNS):
+        figure = await ours()
+        await quiet(net)
+        turns.append((figure, await raw()))
+        await quiet(net)
+    turns = turns[_WARM_UP:]
+    return Row(
+        name=f"{name}, round trip",
+        figure=1000 * statistics.median(figure for figure, _ in turns),
+        unit="ms",
+        yardstick="plain message, send to receive",
+        yardstick_figure=1000 * statistics.median(yardstick for _, yardstick in turns),
+        ratio=statistics.median(figure / yardstick for figure, yardstick in turns),
+        at_most=at_most,
+    )
+
+
+def _task(net: Clawnet, to: str) -> Timed:
+    numbers = itertools.count()
+
+    async def once() -> float:
+        question = f"number {next(numbers)}"
+        start = time.perf_counter()
+        ended = await completed(net, [echo()], question, to=to)
+        seconds = time.perf_counter() - start
+        if question not in ended.text:
+            raise RuntimeError(f"asked to echo {question!r}, the answer is {ended.text!r}")
+        return seconds
+
+    return once
+
+
+@asynccontextmanager
+async def _plain(sender: MatrixClient, receiver: MatrixClient) -> AsyncIterator[Timed]:
+    """A way to time a message from one client to another, which waits for it in a long poll."""
+    room_id = await sender.create_room(preset="public_chat")
+    await receiver.join(room_id)
+    arrived: dict[str, asyncio.Future[float]] = {}
+    numbers = itertools.count()
+
+    async def receive() -> None:
+        while True:
+            await receiver.sync(_POLL_MS)
+            now = time.perf_counter()
+            for event in receiver.events:
+                if waiting := arrived.pop(event["content"].get("body", ""), None):
+                    waiting.set_result(now)
+            receiver.events.clear()
+
+    async def once() -> float:
+        text = f"number {next(numbers)}"
+        arrived[text] = waiting = asyncio.get_running_loop().create_future()
+        start = time.perf_counter()
+        await sender.send_text(room_id, text)
+        async with asyncio.timeout(30):
+            return await waiting - start
+
+    await receiver.sync()
+    receiving = asyncio.create_task(receive())
+    try:
+        yield once
+    finally:
+        receiving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await receiving

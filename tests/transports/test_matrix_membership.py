@@ -1,0 +1,143 @@
+"""Which rooms an agent gets into, and which not."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from aiohttp import web
+
+from bots.errors import Refused
+from bots.homeserver import Homeserver
+from bots.transports.matrix import addresses
+from tests.conftest import NewAccount, NewClient, NewRoom
+from tests.matrix_client import MatrixClient
+from tests.transports.conftest import Front, NewPeer
+
+
+async def alias_of(client: MatrixClient, room_id: str) -> str:
+    return str((await client.state(room_id, "m.room.canonical_alias"))["alias"])
+
+
+async def test_configured_rooms_are_joined_by_the_run(
+    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom, homeserver: Homeserver, front: Front
+) -> None:
+    alice = await new_client("alice")
+    first, second = await new_room(alice), await new_room(alice)
+    closed = await new_room(alice, public=False)
+    names = (
+        await alias_of(alice, first),
+        f"{second}?via={homeserver.server_name}",
+        f"#nowhere:{homeserver.server_name}",
+        closed,
+    )
+    anna = await new_peer("anna", rooms=names, homeserver=front.url)
+    await anna.until(lambda: len(anna.transport.rooms()) == 2)
+    assert {room.uri for room in anna.joined} == {addresses.room_uri(first), addresses.room_uri(second)}
+    while len(anna.transport.refused_rooms) < 2:
+        await alice.sync(timeout_ms=50)
+    assert set(anna.transport.refused_rooms) == set(names[2:])
+    joins = front.count("/join/")
+    await anna.restart()
+    await anna.until(lambda: len(anna.joined) == 4)
+    assert front.count("/join/") <= joins + 1, "only what it is not in"
+
+
+async def test_join_is_idempotent(new_peer: NewPeer, new_client: NewClient, new_room: NewRoom) -> None:
+    alice = await new_client("alice")
+    room_id = await new_room(alice)
+    anna = await new_peer("anna", start=False)
+    await anna.transport.connect()
+    by_alias = await anna.transport.join(await alias_of(alice, room_id))
+    by_id = await anna.transport.join(room_id)
+    by_uri = await anna.transport.join(addresses.room_uri(room_id))
+    assert by_alias == by_id == by_uri
+    assert by_alias.name == await alias_of(alice, room_id)
+
+
+async def test_rooms_that_cannot_be_joined(
+    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom, homeserver: Homeserver
+) -> None:
+    alice = await new_client("alice")
+    closed = await new_room(alice, public=False)
+    anna = await new_peer("anna")
+
+    async def refusal(name: str) -> Refused:
+        with pytest.raises(Refused) as caught:
+            await anna.transport.join(name)
+        assert caught.value.hint
+        return caught.value
+
+    assert (await refusal(f"#nowhere:{homeserver.server_name}")).code == "matrix.no_such_room"
+    forbidden = await refusal(closed)
+    assert forbidden.code == "matrix.forbidden"
+    assert "invitation" in forbidden.hint
+    assert (await refusal(f"!unknown:{homeserver.server_name}")).code.startswith("matrix.")
+    assert (await refusal("not a room")).code == "matrix.room_name"
+
+
+async def test_invitations(
+    new_peer: NewPeer,
+    new_client: NewClient,
+    new_room: NewRoom,
+    new_account: NewAccount,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    owner, friend, stranger = [await new_client(name) for name in ("owner", "friend", "stranger")]
+    anna = await new_peer("anna", owner=owner.user_id, invites=(friend.user_id, "example.org"))
+    us = anna.account.user_id
+    caplog.set_level(logging.INFO, "bots")
+    rooms = {client: await new_room(client, public=False) for client in (owner, friend, stranger)}
+    for client, room_id in rooms.items():
+        await client.invite(room_id, us)
+    await anna.until(lambda: len(anna.joined) == 2)
+    assert {room.uri for room in anna.joined} == {addresses.room_uri(rooms[c]) for c in (owner, friend)}
+    assert all(not room.public for room in anna.joined)
+    left = {"type": "m.room.member", "state_key": us}
+    await stranger.wait_for(lambda event: left.items() <= event.items() and event["content"]["membership"] == "leave")
+    assert f"Declining the invitation of {stranger.user_id}" in caplog.text
+
+    # What comes while we are away is answered at the next start.
+    await anna.stop()
+    later = await new_room(owner, public=False)
+    await owner.invite(later, us)
+    anna.open()
+    await anna.start()
+    await anna.until(lambda: any(room.uri == addresses.room_uri(later) for room in anna.joined))
+
+
+async def test_an_invitation_survives_a_crash_before_the_answer(
+    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom, front: Front
+) -> None:
+    owner = await new_client("owner")
+    anna = await new_peer("anna", owner=owner.user_id, homeserver=front.url)
+
+    def fault(request: web.Request) -> web.Response | None:
+        return web.json_response({}, status=502) if "/join/" in request.path else None
+
+    front.fault = fault
+    room_id = await new_room(owner, public=False)
+    await owner.invite(room_id, anna.account.user_id)
+    while not front.count("/join/"):
+        await owner.sync(timeout_ms=50)
+    await anna.stop()
+    front.fault = lambda request: None
+    anna.open()
+    await anna.start()
+    await anna.until(lambda: len(anna.joined) == 1)
+
+
+async def test_rooms_are_what_their_state_says(new_peer: NewPeer, new_client: NewClient, new_room: NewRoom) -> None:
+    alice, bob = await new_client("alice"), await new_client("bob")
+    room_id = await new_room(alice, bob)
+    anna = await new_peer("anna")
+    await anna.join(room_id)
+    await alice.send_state(room_id, "m.room.canonical_alias", "", {})
+    await alice.send_state(room_id, "m.room.name", "", {"name": "The workshop"})
+    await alice.send_state(room_id, "m.room.join_rules", "", {"join_rule": "invite"})
+    await bob.leave(room_id)
+    await anna.until(lambda: any(room.members == 2 for room in anna.transport.rooms()))
+    [room] = anna.transport.rooms()
+    assert (room.name, room.public, room.members) == ("The workshop", False, 2)
+    await alice.send_state(room_id, "m.room.history_visibility", "", {"history_visibility": "world_readable"})
+    await anna.until(lambda: anna.transport.rooms()[0].public)
