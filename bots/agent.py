@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from bots.behaviours.presence import PresenceBehaviour
 from bots.behaviours.requester import RequesterBehaviour
 from bots.config import Config
 from bots.engines import Engine, Model
-from bots.errors import ClawbotError, Refused
+from bots.errors import ClawbotError, Refused, StoreError
 from bots.events import AnyEvent, Notice
 from bots.identity import Identity
 from bots.intake import Intake, seen
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
 _GOODBYE_S = 5.0
+_ECHO_S = 2.0
 _ENGINE_PATIENCE_S = 30.0
 _BATCH = 200
 
@@ -84,6 +86,7 @@ class Agent:
         self._stopping = asyncio.Event()
         self._recorder = recorder
         self._ready = False
+        self._failure: BaseException | None = None
         self.transport = open_transport(self)
         self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
         self.intake = Intake(identity.did, self.transport, self.mesh, self.now_ms, self.notify, self._opened)
@@ -199,10 +202,19 @@ class Agent:
         self._observers.append(observer)
         return lambda: self._observers.remove(observer) if observer in self._observers else None
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        task.add_done_callback(self._worked)
+        return task
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # Without its store the agent cannot keep a promise any more.
+            self._failure = self._failure or error
+            self.stop()
 
     def wake(self) -> None:
         self._woken.set()
@@ -233,8 +245,10 @@ class Agent:
             self.store.subscribe(self.wake)
             await self._live(engine)
         finally:
-            engine.cancel()
-            await asyncio.gather(engine, *self._work, return_exceptions=True)
+            work = [engine, *self._work]
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
             await self.transport.close()
             if self.engine is not None:
                 await self.engine.close()
@@ -256,6 +270,8 @@ class Agent:
             for part in parts:
                 if part.done():
                     part.result()
+            if self._failure is not None:
+                raise self._failure
             await self._say_goodbye()
         finally:
             stopping.cancel()
@@ -268,6 +284,21 @@ class Agent:
         if self._ready:
             self.presence.leave("stopping")
         await self.outbox.flush(_GOODBYE_S)
+        if self._recorder is not None:
+            await self._record_the_rest(self._recorder)
+
+    async def _record_the_rest(self, recorder: Recorder) -> None:
+        """Our last words belong into the transcript, too, and they arrive like everybody's."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ECHO_S):
+                while not self._arrived(self.outbox.newest.values()):
+                    self._woken.clear()
+                    await self._woken.wait()
+        for _, delivery in self.store.unhandled():
+            recorder.record(delivery)
+
+    def _arrived(self, events: Iterable[str]) -> bool:
+        return set(events) <= {delivery.event_id for _, delivery in self.store.unhandled()}
 
     async def _start_engine(self) -> None:
         if self.engine is None:
@@ -315,8 +346,12 @@ class Agent:
                 return
             for behaviour in self._behaviours[TYPES[item.message.type].family]:
                 behaviour.on_message(item)
+        except StoreError:
+            raise
         except (ProtocolError, ClawbotError) as error:
             log.warning("%s", error)
+        except Exception:
+            log.exception("a message could not be acted upon")
 
     def _settled(self) -> bool:
         """The first sync is in: we know which rooms we are in."""
@@ -341,8 +376,12 @@ class Agent:
         for behaviour in (self.handshakes, self.presence, self.people, self.requester, self.executor):
             try:
                 behaviour.advance(now)
+            except StoreError:
+                raise
             except (ProtocolError, ClawbotError) as error:
                 log.warning("%s", error)
+            except Exception:
+                log.exception("%s", type(behaviour).__name__)
 
     def _refold_queued(self) -> None:
         """What we posted and could not send yet is part of the state already."""

@@ -28,6 +28,7 @@ from clawnet_proto.wire import present
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 65536
+_DEFERRED = 256
 
 
 class Intake:
@@ -50,6 +51,7 @@ class Intake:
         self._opened = opened
         self._acted: OrderedDict[str, None] = OrderedDict()
         self._told: OrderedDict[str, str] = OrderedDict()
+        self._deferred: OrderedDict[str, tuple[Delivery, Message]] = OrderedDict()
         self.refused = 0
 
     def refold(self, deliveries: Iterable[Delivery]) -> None:
@@ -60,12 +62,9 @@ class Intake:
 
     def fold(self, deliveries: Iterable[Delivery]) -> list[Received | Question]:
         """Fold a batch and return what may be acted upon, in order of arrival."""
-        found: list[tuple[Delivery, Message]] = []
-        items: list[Received | Question | tuple[Delivery, Message]] = []
+        items: list[Question | tuple[Delivery, Message]] = []
         for delivery in deliveries:
-            for message in self._messages(delivery, quiet=False):
-                found.append((delivery, message))
-                items.append((delivery, message))
+            items.extend((delivery, message) for message in self._messages(delivery, quiet=False))
             words = self._transport.person_text(delivery) if delivery.live else None
             if words is not None:
                 items.append(
@@ -77,11 +76,12 @@ class Intake:
                         received_ms=delivery.received_ms,
                     )
                 )
-        return [
-            received
-            for item in items
-            if (received := item if isinstance(item, Question) else self._actionable(*item)) is not None  # type: ignore[misc]
-        ]
+        found: list[Received | Question] = []
+        for item in [*self._released(), *items]:
+            actionable = item if isinstance(item, Question) else self._actionable(*item)
+            if actionable is not None:
+                found.append(actionable)
+        return found
 
     def _messages(self, delivery: Delivery, *, quiet: bool) -> list[Message]:
         """The messages of one raw event that were folded."""
@@ -93,6 +93,10 @@ class Intake:
             except (RemoteProtocolError, msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
                 if not quiet:
                     self._refuse(delivery, index, error)
+                continue
+            except Exception:
+                # A fault of ours must not let one message stop all others, now and at every restart.
+                log.exception("carrier %d of %s from %s", index, delivery.event_id, delivery.sender)
                 continue
             folded.append(message)
             if delivery.plane == "room" and message.type == "task.request":
@@ -153,6 +157,9 @@ class Intake:
         # A relayed copy never uses up the original's place: only what may be acted upon is remembered.
         if code or not delivery.live or message.id in self._acted:
             return None
+        if binding == "unbound" and TYPES[message.type].unbound == "deferred":
+            self._defer(delivery, message)
+            return None
         self._remember(message.id)
         return Received(
             message=message,
@@ -170,6 +177,21 @@ class Intake:
         except RemoteProtocolError as error:
             return error.code
         return ""
+
+    def _defer(self, delivery: Delivery, message: Message) -> None:
+        """Keep a message until its sender has announced the address it came from."""
+        self._deferred[message.id] = (delivery, message)
+        if len(self._deferred) > _DEFERRED:
+            self._deferred.popitem(last=False)
+
+    def _released(self) -> list[tuple[Delivery, Message]]:
+        """Deferred messages whose sender is known by now."""
+        known = [
+            message.id
+            for _, message in self._deferred.values()
+            if self._mesh(message.envelope.room).binding(message) != "unbound"
+        ]
+        return [self._deferred.pop(message_id) for message_id in known]
 
     def _remember(self, message_id: str) -> None:
         self._acted[message_id] = None

@@ -79,6 +79,7 @@ class Outbox:
         self._held: dict[Lane | Plane, float] = {}  # until when, by the loop's clock
         self._tries: dict[Lane | Plane, int] = {}
         self._failure: BaseException | None = None
+        self.newest: dict[str, str] = {}  # room -> the event that our newest words there became
 
     def add(self, *entries: Entry) -> None:
         """Commit entries, all or none; what one call or one transaction adds travels together.
@@ -211,6 +212,8 @@ class Outbox:
             self._rows.sent(batch)
             if event_id and conversation and self._store.thread_root(conversation) is None:
                 self._store.set_thread_root(conversation, batch.root or event_id)
+        if event_id:
+            self.newest[batch.lane.room] = event_id
         self._tries.pop(batch.lane, None)
         self._tries.pop(batch.lane.plane, None)
 

@@ -13,19 +13,22 @@ Body = TypeVar("Body")
 
 
 class Envelope(Record, Generic[Body], frozen=True, kw_only=True):
-    """The signed object. ``body`` is the struct that ``type`` names."""
+    """The signed object. ``body`` is the struct that ``type`` names.
 
-    clawnet: Version
-    type: Annotated[str, Meta(min_length=1, max_length=64)]
-    sender: Did  # the inception key: who it is, for good
-    kid: Did  # the key that signed
-    room: Uri  # the room it is meant for; bridges leave it alone
-    sent_ms: Millis
-    expires_ms: Millis
-    nonce: Nonce
-    body: Body
-    recipients: Annotated[tuple[Did, ...], Meta(min_length=1, max_length=LIMITS.recipients)] | UnsetType = UNSET
-    thread: Digest | UnsetType = UNSET  # id of the message that opened the conversation
+    The fields stand in canonical order: a decoder looks first where they come.
+    """
+
     answers: Digest | UnsetType = UNSET  # id of the message that caused this one
+    body: Body
+    clawnet: Version
     critical: Annotated[tuple[Token, ...], Meta(min_length=1, max_length=LIMITS.extensions)] | UnsetType = UNSET
+    expires_ms: Millis
     extensions: Annotated[dict[Token, Any], Meta(min_length=1, max_length=LIMITS.extensions)] | UnsetType = UNSET
+    kid: Did  # the key that signed
+    nonce: Nonce
+    recipients: Annotated[tuple[Did, ...], Meta(min_length=1, max_length=LIMITS.recipients)] | UnsetType = UNSET
+    room: Uri  # the room it is meant for; bridges leave it alone
+    sender: Did  # the inception key: who it is, for good
+    sent_ms: Millis
+    thread: Digest | UnsetType = UNSET  # id of the message that opened the conversation
+    type: Annotated[str, Meta(min_length=1, max_length=64)]

@@ -29,11 +29,17 @@ def check_addressing(message: Message, *, me: str, room: str, plane: Literal["ro
         raise RemoteProtocolError("recipient.other")
 
 
+def check_lifetime(message: Message) -> None:
+    """The part that needs no clock. Raises RemoteProtocolError ``time.lifetime``."""
+    envelope = message.envelope
+    if not 0 < envelope.expires_ms - envelope.sent_ms <= TYPES[message.type].lifetime_ms:
+        raise RemoteProtocolError("time.lifetime")
+
+
 def check_time(message: Message, now_ms: int) -> None:
     """Lifetime, skew, expiry. Raises RemoteProtocolError ``time.lifetime``, ``time.future`` or ``time.expired``."""
+    check_lifetime(message)
     envelope, rule = message.envelope, TYPES[message.type]
-    if not 0 < envelope.expires_ms - envelope.sent_ms <= rule.lifetime_ms:
-        raise RemoteProtocolError("time.lifetime")
     if envelope.sent_ms > now_ms + rule.skew_ms:
         raise RemoteProtocolError("time.future", f"{envelope.sent_ms - now_ms} ms ahead")
     if envelope.expires_ms <= now_ms:

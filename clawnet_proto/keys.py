@@ -113,16 +113,23 @@ def _check_point(public: bytes) -> None:
 
 
 def write_key_file(path: Path, secret: bytes, purpose: str) -> None:
-    """Create a key file, 0600, never over an existing one. ``secret`` is 32 bytes."""
+    """Create a key file, 0600, never over an existing one. ``secret`` is 32 bytes. Raises KeyFileError."""
     line = f"clawnet-{purpose}-key-1:{base64url.encode(secret)}\n".encode()
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise KeyFileError(f"{path} already exists; a key is never overwritten.") from None
-    with os.fdopen(handle, "wb") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise KeyFileError(f"The key file {path} cannot be written: {error.strerror}.") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # Half a key would stand in the way of a whole one.
+        path.unlink(missing_ok=True)
+        raise KeyFileError(f"The key file {path} cannot be written: {error.strerror}.") from None
 
 
 def read_key_file(path: Path, purpose: str) -> bytes:

@@ -54,12 +54,11 @@ class Peer(msgspec.Struct, kw_only=True):
         return self.did[-8:] if self.body is None else self.body.name
 
     def live(self, now_ms: int) -> bool:
-        """It announced itself, has not left, and its announce has not expired."""
-        return (
-            self.announce is not None
-            and self.announce.body.revision > self.left_revision
-            and self.announce.envelope.expires_ms > now_ms
-        )
+        """It announced itself, has not left, and its announce has neither expired nor come from the future."""
+        if self.announce is None or self.announce.body.revision <= self.left_revision:
+            return False
+        envelope = self.announce.envelope
+        return envelope.sent_ms - TYPES[envelope.type].skew_ms <= now_ms < envelope.expires_ms
 
 
 class _Thread:

@@ -7,6 +7,7 @@ message handled, so that a message and everything posted because of it are commi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, Protocol
 
@@ -25,7 +26,10 @@ from clawnet_proto.wire import Record
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified message that may be acted upon: addressed to us or to all, in time, not acted upon before."""
+    """A verified message that may be acted upon: addressed to us or to all, in time, not acted upon before.
+
+    What ``spec/types.json`` defers until its sender is bound is bound.
+    """
 
     message: Message
     plane: Literal["room", "direct"]
@@ -96,7 +100,8 @@ class Context(Protocol):
 
     def notify(self, event: AnyEvent) -> None: ...
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start work that goes on; it is ended with the agent."""
 
     def wake(self) -> None:
         """Call everybody's ``advance`` soon."""

@@ -14,7 +14,7 @@ from bots import sealed
 from bots.behaviours import Context, Posting, Received
 from bots.behaviours.presence import PresenceBehaviour
 from bots.behaviours.stage_run import Output, StageRun, choose_model
-from bots.errors import ClawbotError, EngineError
+from bots.errors import ClawbotError, EngineError, StoreError
 from bots.quota import Quotas, is_listed
 from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
 from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
@@ -77,7 +77,7 @@ class ExecutorBehaviour:
         body = received.message.body
         if isinstance(body, task.Request):
             self._consider(received)
-        elif isinstance(body, task.Award) and received.binding == "bound":
+        elif isinstance(body, task.Award):
             self._take(received)
 
     def resume(self) -> None:
@@ -95,7 +95,9 @@ class ExecutorBehaviour:
     async def stop(self) -> None:
         """Hand back what is not done: the requester hears at once instead of waiting for the lease."""
         for job in list(self._jobs.values()):
-            await self._cancel(job)
+            self._drop(job)
+            if job.process is not None:
+                await asyncio.gather(job.process, return_exceptions=True)
             self._fail(job, "stopping", "This agent is stopping.", retryable=True)
 
     # -- offers ----------------------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ class ExecutorBehaviour:
             awarded = view is None or view.finished or any(stage.current for stage in view.stages.values())
             if awarded or now - item.seen_ms > _CONSIDER_MS:
                 del self._open[request_id]
-            elif view is not None and self._context.mesh(item.room).binding(view.request) == "bound":
+            elif view is not None:
                 self._offer(view, item, now)
 
     def _offer(self, view: TaskView, item: _Open, now: int) -> None:
@@ -231,9 +233,9 @@ class ExecutorBehaviour:
             view = self._context.mesh(job.room).task(job.task)
             attempt = self._attempt(view, job)
             if view is None or attempt is None or view.finished or attempt.state in ("lapsed", "canceled"):
-                self._context.spawn(self._cancel(job))
+                self._drop(job)
             elif job.process is None and view.ready(view.stages[job.stage].spec):
-                job.process = asyncio.ensure_future(self._run(job, view))
+                job.process = self._context.spawn(self._run(job, view))
                 self._count()
             elif now_ms - job.heard_ms > job.award.body.lease_ms // 3 and attempt.state == "working":
                 self._progress(job, "", now_ms)
@@ -243,11 +245,11 @@ class ExecutorBehaviour:
         stage = view.stages.get(job.stage) if view else None
         return stage.attempts.get(job.attempt) if stage else None
 
-    async def _cancel(self, job: _Job) -> None:
+    def _drop(self, job: _Job) -> None:
+        """Work on it no longer."""
         self._jobs.pop((job.task, job.stage, job.attempt), None)
-        if job.process is not None and job.process is not asyncio.current_task():
+        if job.process is not None:
             job.process.cancel()
-            await asyncio.gather(job.process, return_exceptions=True)
         self._count()
 
     async def _run(self, job: _Job, view: TaskView) -> None:
@@ -268,7 +270,7 @@ class ExecutorBehaviour:
                     self._progress(job, piece, self._context.now_ms(), tokens=run.tokens)
             assert run.output is not None
             self._finish(job, view, spec, digests, run.output, name)
-        except asyncio.CancelledError:
+        except StoreError:
             raise
         except ClawbotError as error:
             self._fail(job, error.code, error.message, retryable=getattr(error, "retryable", True))

@@ -90,6 +90,7 @@ class PeopleBehaviour:
         return people.answer == "room" or (people.answer == "listed" and is_listed(address, people.listed))
 
     def advance(self, now_ms: int) -> None:
+        self._yield_doubles()
         for event_id, pending in list(self._pending.items()):
             age = now_ms - pending.question.received_ms
             if age > _FORGET_MS or self._served(pending):
@@ -98,13 +99,33 @@ class PeopleBehaviour:
                 del self._pending[event_id]
                 self._serve(pending)
 
+    def _yield_doubles(self) -> None:
+        """Two agents asked on behalf of one event: the request with the lesser id stands."""
+        for task_id in self._requester.open_tasks():
+            room = self._requester.room_of(task_id)
+            view = self._context.mesh(room).task(task_id)
+            behalf = view.request.body.on_behalf_of if view is not None else None
+            if isinstance(behalf, task.OnBehalfOf) and any(
+                other.id < task_id and other.cancel is None for other in self._requests_for(room, behalf.event)
+            ):
+                self._requester.cancel(task_id, "another agent serves this question")
+
+    def _requests_for(self, room: str, event: str) -> list[TaskView]:
+        """The tasks that agents of the room asked on behalf of one event."""
+        mesh = self._context.mesh(room)
+        agents = {peer.did for peer in self._agents(room)}
+        found = []
+        for view in mesh.tasks():
+            behalf = view.request.body.on_behalf_of
+            if not isinstance(behalf, task.OnBehalfOf) or behalf.event != event:
+                continue
+            if view.requester in agents and mesh.binding(view.request) == "bound":
+                found.append(view)
+        return found
+
     def _served(self, pending: _Pending) -> bool:
         """Another agent has asked on behalf of this very event."""
-        for view in self._context.mesh(pending.question.room).tasks():
-            behalf = view.request.body.on_behalf_of
-            if isinstance(behalf, task.OnBehalfOf) and behalf.event == pending.question.event_id:
-                return True
-        return False
+        return bool(self._requests_for(pending.question.room, pending.question.event_id))
 
     def _my_turn(self, pending: _Pending, age_ms: int) -> bool:
         order = ranked(pending.question.event_id, self._agents(pending.question.room))
@@ -165,7 +186,7 @@ class PeopleBehaviour:
                 inputs={pipelines.QUESTION: text},
                 stages=pipelines.build(("draft", "critique", "revise"), kind),
                 on_behalf_of=task.OnBehalfOf(
-                    address=question.address, event=question.event_id, text_digest=digest(text.encode())
+                    address=question.address, event=question.event_id, text_digest=digest(question.words.body.encode())
                 ),
                 root=question.words.thread_root,
                 mention=question.address,

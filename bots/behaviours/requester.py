@@ -115,6 +115,10 @@ class RequesterBehaviour:
         """Ids of our tasks that are not finished."""
         return tuple(self._errands)
 
+    def room_of(self, task_id: str) -> str:
+        """The room of an open task of ours."""
+        return self._errands[task_id].room
+
     def cancel(self, task_id: str, reason: str) -> None:
         """Cancel a task of ours. Raises ClawbotError if it is not ours or already over."""
         errand = self._errands.get(task_id)
@@ -147,7 +151,7 @@ class RequesterBehaviour:
                 self._take_up(message.envelope.room, view)
             return
         errand = self._errands.get(str(message.envelope.thread))
-        if errand is None or received.binding != "bound":
+        if errand is None:
             return
         now = self._context.now_ms()
         if isinstance(message.body, task.Offer):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import AsyncIterator
 
+import msgspec
+
 from bots.cli.selection import select
 from bots.control import call, socket_path
 from bots.errors import ClawbotError, ConfigError
@@ -42,7 +44,13 @@ async def _alone(options: argparse.Namespace, request: AnyRequest, record: str |
     if options.room and not options.homeserver:
         options.module = "run"
     selection = select(options)
-    agent = await opened(selection, record=record, with_engine=False)
+    config = selection.config
+    config = msgspec.structs.replace(
+        config,
+        limits=msgspec.structs.replace(config.limits, serve="nobody"),
+        people=msgspec.structs.replace(config.people, answer="nobody"),
+    )
+    agent = await opened(msgspec.structs.replace(selection, config=config), record=record, with_engine=False)
     async with taking_part(agent):
         async for answer in Service(agent).answer(request):
             yield answer

@@ -16,7 +16,7 @@ from bots.transports import Delivery
 from bots.transports.matrix import reading
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError, TranscriptError
-from clawnet_proto.freshness import check_addressing
+from clawnet_proto.freshness import check_addressing, check_lifetime
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.transcript import Entry, read
 
@@ -91,6 +91,7 @@ def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Fin
             except RemoteProtocolError as error:
                 if error.disposition != "ignored":
                     raise
+            check_lifetime(message)
             mesh = meshes.setdefault(message.envelope.room, Mesh(message.envelope.room))
             mesh.add(message, entry.sender)
         except RemoteProtocolError as error:

@@ -56,6 +56,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 class PersonText(msgspec.Struct, frozen=True, kw_only=True):
     """Plain words of a person in a room, as the transport read them from a raw event."""
 
+    body: str  # exactly as it stands in the event
     text: str  # without the mention or the command prefix's markup
     mentions_us: bool
     thread_root: str  # the root of the thread it stands in, else its own event id

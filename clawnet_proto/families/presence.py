@@ -86,7 +86,7 @@ class Announce(Record, frozen=True, kw_only=True):
 
 
 class Leave(Record, frozen=True, kw_only=True):
-    """``presence.leave``: ends every announce with a lower revision."""
+    """``presence.leave``: ends every announce whose revision is not higher."""
 
     revision: Count
     reason: Line | UnsetType = UNSET

@@ -49,11 +49,13 @@ def person_text(delivery: Delivery, us: str, display_name: str) -> PersonText | 
         or "redacted_because" in _object(event.get("unsigned"))
     ):
         return None
+    written = body
     if "m.in_reply_to" in _object(content.get("m.relates_to")):
         body = _QUOTE.sub("", body, count=1) if body.startswith("> <@") else body
     named = _object(content.get("m.mentions")).get("user_ids")
     text, addressed = _without_mention(body.strip(), us, display_name)
     return PersonText(
+        body=written,
         text=text,
         mentions_us=addressed or (isinstance(named, list) and us in named),
         thread_root=thread_root(delivery),

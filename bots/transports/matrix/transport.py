@@ -138,7 +138,7 @@ class MatrixTransport:
         tries = 0
         while True:
             try:
-                if not self._connected:
+                if not (self._connected and self._account.device):
                     await self.connect()
                 await self._round()
             except RetryLater as error:
