@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 from msgspec import UNSET
@@ -30,7 +30,6 @@ from bots.events import AnyEvent, Notice
 from bots.identity import Identity
 from bots.intake import Intake, seen
 from bots.outbox import Entry, Outbox
-from bots.paths import make_private
 from bots.recorder import Recorder
 from bots.rendering import full
 from bots.store import Store
@@ -56,11 +55,16 @@ _BATCH = 200
 OpenTransport = Callable[["Agent"], Transport]
 
 
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Agent:
     """A running agent; also the ``Context`` of its behaviours.
 
     ``run`` goes on until ``stop`` is called or the transport cannot go on. ``synced`` is set once what the
-    room's history holds is folded and our announce is on its way.
+    room's history holds is folded and our announce is on its way. ``clock`` gives Unix milliseconds,
+    ``entropy`` so many bytes that nobody can foresee.
     """
 
     def __init__(
@@ -72,7 +76,11 @@ class Agent:
         open_transport: OpenTransport,
         *,
         recorder: Recorder | None = None,
+        clock: Callable[[], int] = _wall_clock,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        self._clock = clock
+        self._entropy = entropy
         self.config = config
         self.identity = identity
         self.store = store
@@ -108,7 +116,7 @@ class Agent:
         return Address(uri=self.transport.address, device=self.transport.device or UNSET)
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return self._clock()
 
     def mesh(self, room: str) -> Mesh:
         """The fold of a room. Raises RemoteProtocolError ``room.mismatch`` for one we were never in."""
@@ -146,7 +154,7 @@ class Agent:
                 room=room,
                 sent_ms=now,
                 expires_ms=now + min(lifetime_ms, rule.lifetime_ms),
-                nonce=base64url.encode(os.urandom(16)),
+                nonce=base64url.encode(self._entropy(16)),
                 body=body,
                 recipients=tuple(recipients) or UNSET,
                 thread=thread or UNSET,
@@ -234,10 +242,9 @@ class Agent:
     # -- life ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Connect, fold what was, and take part until stopped. Raises ClawbotError when it cannot go on."""
+        """Fold what was, connect, and take part until stopped. Raises ClawbotError when it cannot go on."""
         engine = asyncio.ensure_future(self._start_engine())
         try:
-            await self.transport.connect()
             self.intake.refold(delivery for _, delivery in self.store.history())
             self._refold_queued()
             if self._recorder is not None:
@@ -390,51 +397,6 @@ class Agent:
             self.mesh(message.envelope.room).add(message, self.transport.address)
 
 
-def open_agent(
-    config: Config,
-    state: Path,
-    identity: Identity,
-    engine: Engine | None,
-    password: Callable[[], str],
-    *,
-    recorder: Recorder | None = None,
-) -> Agent:
-    """An agent on Matrix with its files in ``state``. Raises ConfigError or StoreError."""
-    from bots.transports.matrix.config import MatrixConfig
-    from bots.transports.matrix.transport import MatrixTransport
-
-    make_private(state)
-    matrix = config.matrix
-    settings = MatrixConfig(
-        homeserver=matrix.homeserver,
-        user=matrix.user,
-        device_name=matrix.device_name,
-        display_name=config.agent.name,
-        rooms=matrix.rooms,
-        owner=matrix.owner,
-        invites=matrix.invites_from,
-    )
-    store = Store.open(state / "store.sqlite")
-
-    def open_transport(agent: Agent) -> Transport:
-        return MatrixTransport(
-            settings,
-            state,
-            password,
-            store,
-            agent.now_ms,
-            on_joined=lambda room: agent.wake(),
-            on_online=lambda online: agent.outbox.nudge() if online else None,
-        )
-
-    try:
-        return Agent(config, identity, store, engine, open_transport, recorder=recorder)
-    except BaseException:
-        store.close()
-        raise
-
-
 if __name__ == "__main__":
-    from bots.cli import main
-
-    sys.exit(main(["run", *sys.argv[1:]]))
+    # The command line stands above the agent: named, not imported, so that nothing here depends on it.
+    sys.exit(import_module("bots.cli").main(["run", *sys.argv[1:]]))

@@ -19,12 +19,12 @@ from contextlib import asynccontextmanager
 
 from bots import config as configuration
 from bots import identity, pipelines
-from bots.agent import Agent, open_agent
+from bots.agent import Agent
 from bots.behaviours.requester import Order
-from bots.engines.discover import EngineOptions, find_engine
 from bots.errors import ClawbotError
 from bots.events import AnyEvent, PeerConfirmed, TaskEnded
 from bots.lifetime import taking_part
+from bots.opening import open_agent
 from bots.paths import paths_of
 from bots.ranking import capable
 from clawnet_proto.families import presence, task
@@ -52,11 +52,7 @@ class Clawnet:
         """
         paths = paths_of(name)
         config = configuration.load(paths.config)
-        settings = config.engine
-        engine = await find_engine(
-            settings.use, EngineOptions(slots=settings.slots, ollama_host=settings.ollama_host or None)
-        )
-        agent = open_agent(config, paths.state, identity.load(paths.keys), engine, lambda: password)
+        agent = await open_agent(config, paths.state, identity.load(paths.keys), lambda: password)
         async with taking_part(agent, join_s=timeout_s):
             rooms = [known for known in agent.rooms() if room in ("", known.uri, known.name)]
             if len(rooms) != 1:

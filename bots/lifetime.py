@@ -19,6 +19,12 @@ async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[
 
     Raises ClawbotError if it cannot connect, or joins no room within ``join_s`` seconds.
     """
+    try:
+        await agent.transport.connect()
+    except BaseException:
+        await agent.transport.close()
+        agent.store.close()
+        raise
     running = asyncio.ensure_future(agent.run())
     synced = asyncio.ensure_future(agent.synced.wait())
     waiting: list[asyncio.Future[Any]] = [running, synced]
