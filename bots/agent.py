@@ -319,6 +319,8 @@ class Agent:
 
     async def _handle(self, engine: asyncio.Future[None]) -> None:
         """Handle what arrives, batch by batch, and let time pass."""
+        # Work that arrived while we were away is not to be declined because our models are not known yet.
+        await asyncio.wait([engine], timeout=_ENGINE_PATIENCE_S)
         while not self._stopping.is_set():
             self._woken.clear()
             while batch := self.store.unhandled(_BATCH):
@@ -326,7 +328,6 @@ class Agent:
                 # Everything else gets its turn between batches.
                 await asyncio.sleep(0)
             if not self._ready and self._settled():
-                await asyncio.wait([engine], timeout=_ENGINE_PATIENCE_S)
                 self._become_ready()
             elif self._ready:
                 await self._renew_models(engine)
@@ -341,10 +342,13 @@ class Agent:
         if self._recorder is not None:
             for _, delivery in batch:
                 self._recorder.record(delivery)
-        with self.store.transaction():
+        # What a power failure takes back is handled anew, and nothing of it was sent: a batch to send is durable.
+        with self.store.transaction(durable=False):
             for item in self.intake.fold(delivery for _, delivery in batch):
                 self._act(item)
             self.store.handled(seq for seq, _ in batch)
+            if self._ready:
+                self._advance()
 
     def _act(self, item: Any) -> None:
         try:

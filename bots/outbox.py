@@ -208,7 +208,8 @@ class Outbox:
 
     def _took(self, batch: Batch, event_id: str) -> None:
         conversation = batch.entries[0][1].conversation
-        with self._store.transaction():
+        # Forgotten, it would be sent once more under the same transaction id.
+        with self._store.transaction(durable=False):
             self._rows.sent(batch)
             if event_id and conversation and self._store.thread_root(conversation) is None:
                 self._store.set_thread_root(conversation, batch.root or event_id)

@@ -65,7 +65,7 @@ def _announce(body: presence.Announce, _to: str, _message: Message) -> str:
     can = ", ".join(body.capabilities)
     with_models = f" with {models}" if models else ""
     knows = f"; shook hands with {len(body.confirmed)}" if body.confirmed else ""
-    return f"{clean(body.name)} is here: {body.kind} {body.role}, can {can}{with_models}{knows}"
+    return f"is here: {body.kind} {body.role}, can {can}{with_models}{knows}"
 
 
 def _request(body: task.Request, to: str, message: Message) -> str:

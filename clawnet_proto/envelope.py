@@ -13,11 +13,9 @@ Body = TypeVar("Body")
 
 
 class Envelope(Record, Generic[Body], frozen=True, kw_only=True):
-    """The signed object. ``body`` is the struct that ``type`` names.
+    """The signed object. ``body`` is the struct that ``type`` names."""
 
-    The fields stand in canonical order: a decoder looks first where they come.
-    """
-
+    # In canonical order: a decoder looks first where each comes.
     answers: Digest | UnsetType = UNSET  # id of the message that caused this one
     body: Body
     clawnet: Version

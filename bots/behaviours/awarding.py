@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, UnsetType
 
@@ -10,7 +10,7 @@ from bots import sealed
 from bots.behaviours import Context
 from bots.behaviours.assignment import Candidate, assign
 from bots.behaviours.errand import Errand
-from bots.ranking import OFFERS_PER_WAVE, capable, ranked, stage_key
+from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
 from clawnet_proto.mesh import Peer
@@ -18,6 +18,7 @@ from clawnet_proto.wire import present
 
 _TRY_AGAIN = frozenset({"failed", "rejected", "lapsed", "canceled"})
 _NOBODY_CAPABLE_MS = 15_000
+_OURSELVES_MS = 3 * WAVE_MS
 
 
 class Hopeless(Exception):
@@ -65,6 +66,7 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
     if missing:
         _wait_for_offers(context, errand, missing, now_ms)
         return
+    errand.lacking_ms = 0
     if not errand.awarded and not errand.addressed and _more_offers_due(context, errand, now_ms):
         return
     used = [stage.current.executor for stage in view.stages.values() if stage.current and stage not in needy]
@@ -89,7 +91,8 @@ def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current
 
 
 def _wait_for_offers(context: Context, errand: Errand, missing: Sequence[str], now_ms: int) -> None:
-    waited = now_ms - errand.asked_ms
+    errand.lacking_ms = errand.lacking_ms or now_ms
+    waited = now_ms - errand.lacking_ms
     nobody = errand.expected == 0 and waited > _NOBODY_CAPABLE_MS
     if nobody or waited > context.config.requests.give_up_seconds * 1000:
         refusals = f" Last refusals: {'; '.join(errand.refusals[-3:])}" if errand.refusals else ""
@@ -105,15 +108,18 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
     """Whom a stage may be awarded to: who offered; after a first attempt, whoever announced that it can."""
     mesh = context.mesh(errand.room)
     name = stage.spec.id
-    waits = {did: offers[name].wait_ms for did, offers in errand.offers.items() if name in offers}
+    live = {peer.did: peer for peer in _others(context, errand.room)}
+    waits = {did: offers[name].wait_ms for did, offers in errand.offers.items() if did in live and name in offers}
     addressed = present(view.request.envelope.recipients, ())
     if addressed:
         waits = dict.fromkeys(addressed, 0)
-    elif stage.current is not None:
-        # Offers are old by now: the peers that can do it are asked as they stand.
-        for peer in _others(context, errand.room):
+    elif stage.current is not None or errand.order is None:
+        # Offers are old by now, or an earlier run heard them: the peers that can do it are asked as they stand.
+        for did, peer in live.items():
             if peer.body is not None and capable(peer.body, stage.spec):
-                waits.setdefault(peer.did, 0)
+                waits.setdefault(did, 0)
+    if not waits and _may_do_it_ourselves(context, errand, stage.spec, live.values(), now_ms):
+        waits = {context.identity.did: 0}
     excluded = errand.excluded.get(name, set())
     fresh = {did: wait for did, wait in waits.items() if did not in excluded}
     if not fresh and stage.current is not None:
@@ -129,6 +135,17 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
         )
         for rank, did in enumerate(ranked(stage_key(errand.id, name), peers))
     ]
+
+
+def _may_do_it_ourselves(
+    context: Context, errand: Errand, spec: task.Stage, others: Iterable[Peer], now_ms: int
+) -> bool:
+    """We can, and nobody else can, or nobody has offered for some waves."""
+    me = context.mesh(errand.room).peers.get(context.identity.did)
+    if me is None or me.body is None or not capable(me.body, spec):
+        return False
+    alone = not any(peer.body is not None and capable(peer.body, spec) for peer in others)
+    return alone or now_ms - errand.asked_ms > _OURSELVES_MS
 
 
 def _others(context: Context, room: str) -> list[Peer]:

@@ -35,7 +35,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     parent: str = ""
     hops: int = 0
     root: str = ""  # the thread of the person's question
-    mention: str = ""
 
 
 class Errand(msgspec.Struct, kw_only=True):
@@ -53,6 +52,7 @@ class Errand(msgspec.Struct, kw_only=True):
     excluded: dict[str, set[str]] = {}  # by stage: who failed at it
     refusals: list[str] = []
     awarded: bool = False
+    lacking_ms: int = 0  # since when there is nobody for some stage; 0: there is
     told: dict[str, tuple[int, str]] = {}  # by stage: attempt and state last shown
     shown: dict[tuple[str, int], int] = {}  # code points of a stage's output streamed so far
 

@@ -23,6 +23,7 @@ from clawnet_proto.families.task_prompt import render
 from clawnet_proto.families.task_state import DECLINED, AttemptView, TaskView
 from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
+from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ _OPEN_REQUESTS = 256
 _CONSIDER_MS = 60_000
 _OFFER_LIFETIME_MS = 60_000
 _PROGRESS_LIFETIME_MS = 60_000
+# At most two a second: more would cost the engine its speed.
+_PROGRESS_EVERY_MS = 500
+_PROGRESS_CHARACTERS = 4000
 
 
 class _Open(msgspec.Struct, kw_only=True):
@@ -52,10 +56,12 @@ class _Job(msgspec.Struct, kw_only=True):
     award: Message
     process: asyncio.Task[None] | None = None
     heard_ms: int = 0  # when the requester last heard of us
+    progress_ms: int = 0  # when it last heard how far we are
     index: int = 0
     tokens: int = 0
     offset: int = 0
-    reserved: int = 0
+    unsent: str = ""  # text that no progress has carried yet
+    reserved: int = 0  # tokens charged to the quota and not used so far
 
 
 class ExecutorBehaviour:
@@ -171,6 +177,8 @@ class ExecutorBehaviour:
         """Why we would not work for this requester, "" if we would."""
         limits = self._context.config.limits
         body: task.Request = view.request.body
+        if view.requester == self._context.identity.did:
+            return ""
         if limits.serve == "nobody":
             return "this agent serves nobody"
         if limits.serve == "listed" and not is_listed(address, limits.listed):
@@ -234,11 +242,17 @@ class ExecutorBehaviour:
             attempt = self._attempt(view, job)
             if view is None or attempt is None or view.finished or attempt.state in ("lapsed", "canceled"):
                 self._drop(job)
+            elif job.process is None and view.request.envelope.expires_ms <= now_ms:
+                self._drop(job)
             elif job.process is None and view.ready(view.stages[job.stage].spec):
                 job.process = self._context.spawn(self._run(job, view))
                 self._count()
-            elif now_ms - job.heard_ms > job.award.body.lease_ms // 3 and attempt.state == "working":
-                self._progress(job, "", now_ms)
+            elif attempt.state == "working" and (job.unsent or self._renewal_due(job, now_ms)):
+                self._progress(job, now_ms)
+
+    @staticmethod
+    def _renewal_due(job: _Job, now_ms: int) -> bool:
+        return now_ms - job.heard_ms > int(job.award.body.lease_ms) // 3
 
     @staticmethod
     def _attempt(view: TaskView | None, job: _Job) -> AttemptView | None:
@@ -250,6 +264,12 @@ class ExecutorBehaviour:
         self._jobs.pop((job.task, job.stage, job.attempt), None)
         if job.process is not None:
             job.process.cancel()
+        self._settle(job)
+
+    def _settle(self, job: _Job) -> None:
+        """What was reserved and not used is there for others again."""
+        self._quotas.unused(max(0, job.reserved - job.tokens))
+        job.reserved = 0
         self._count()
 
     async def _run(self, job: _Job, view: TaskView) -> None:
@@ -258,7 +278,8 @@ class ExecutorBehaviour:
         try:
             model = choose_model(self._context, spec)
             name = model.name[:64] if model is not None and spec.kind != "echo" else UNSET
-            self._post_direct(job, task.Start(stage=job.stage, attempt=job.attempt, model=name))
+            if spec.kind != "echo":  # that is done before anybody could read that it began
+                self._post_direct(job, task.Start(stage=job.stage, attempt=job.attempt, model=name))
             texts, digests = self._inputs(job, view, spec)
             prompt = render(spec, texts)
             limit = self._context.config.limits.prompt_bytes
@@ -267,8 +288,11 @@ class ExecutorBehaviour:
             async with self._slots:
                 run = StageRun(self._context, spec, model, prompt)
                 async for piece in run.pieces():
-                    self._progress(job, piece, self._context.now_ms(), tokens=run.tokens)
+                    job.unsent += piece
+                    job.tokens = run.tokens
+                    self._progress(job, self._context.now_ms())
             assert run.output is not None
+            job.tokens = run.output.usage.output_tokens
             self._finish(job, view, spec, digests, run.output, name)
         except StoreError:
             raise
@@ -281,7 +305,7 @@ class ExecutorBehaviour:
             self._fail(job, "internal", "The agent failed while it worked on this.", retryable=True)
         finally:
             self._jobs.pop((job.task, job.stage, job.attempt), None)
-            self._count()
+            self._settle(job)
             self._context.wake()
 
     def _inputs(self, job: _Job, view: TaskView, spec: task.Stage) -> tuple[dict[str, str], list[task.InputDigest]]:
@@ -302,31 +326,39 @@ class ExecutorBehaviour:
             digests.append(task.InputDigest(source=source, digest=expected))
         return texts, digests
 
-    def _progress(self, job: _Job, text: str, now: int, *, tokens: int = 0) -> None:
-        private = self._private(job)
+    def _progress(self, job: _Job, now: int) -> None:
+        """Tell the requester how far we are, unless it has just heard."""
+        if 0 <= now - job.progress_ms < _PROGRESS_EVERY_MS:
+            return
+        text = job.unsent[:_PROGRESS_CHARACTERS]
         parts: dict[str, Any] = {}
-        if text and private:
+        if text and self._is_sealed(job):
             info = sealed.progress_info(job.task, job.stage, job.attempt, job.index)
-            parts["sealed"] = sealed.Secret.of(text).sealed_to(private, info)
+            parts["sealed"] = sealed.Secret.of(text).sealed_to(self._seal_key(job), info)
         elif text:
             parts["text"] = text
-        job.tokens = max(job.tokens, tokens)
         self._post_direct(
             job,
             task.Progress(
                 stage=job.stage, attempt=job.attempt, index=job.index, tokens=job.tokens, offset=job.offset, **parts
             ),
         )
+        job.progress_ms = now
         job.index += 1
         job.offset += len(text)
+        job.unsent = job.unsent[len(text) :]
 
-    def _private(self, job: _Job) -> str:
-        """The requester's seal key if the task is sealed, else ""."""
+    def _is_sealed(self, job: _Job) -> bool:
+        # The award tells it as well: the request may have been forgotten.
         view = self._context.mesh(job.room).task(job.task)
-        if view is None or view.request.body.privacy != "sealed":
-            return ""
-        announce = self._context.mesh(job.room).peers[view.requester].body
-        return "" if announce is None else announce.seal_key
+        return view is None or view.request.body.privacy == "sealed"
+
+    def _seal_key(self, job: _Job) -> str:
+        """The key to seal to the requester. Raises EngineError if it has announced none: nothing goes in the clear."""
+        peer = self._context.mesh(job.room).peers.get(job.award.sender)
+        if peer is None or peer.body is None:
+            raise EngineError("sealed.no_key", "The requester has announced no key to seal to.", retryable=False)
+        return peer.body.seal_key
 
     def _post_direct(self, job: _Job, body: task.Start | task.Progress) -> None:
         job.heard_ms = self._context.now_ms()
@@ -350,9 +382,9 @@ class ExecutorBehaviour:
     def _finish(
         self, job: _Job, view: TaskView, spec: task.Stage, inputs: list[task.InputDigest], output: Output, name: Any
     ) -> None:
-        text = output.text
-        finish = output.finish
+        text = output.text.encode()[: LIMITS.inline_text_bytes].decode(errors="ignore")
         while True:
+            finish = "length" if len(text) < len(output.text) else output.finish
             try:
                 self._post_final(job, self._result(job, spec, inputs, output, text, finish, name))
                 break
@@ -360,17 +392,16 @@ class ExecutorBehaviour:
                 # Text that escapes badly can outgrow the carrier: it is cut, and says so.
                 if not error.code.startswith(("size.", "schema.")) or len(text) < 2:
                     raise
-                text, finish = text[: len(text) // 2], "length"
-        self._quotas.unused(max(0, job.reserved - output.usage.output_tokens))
+                text = text[: len(text) * 3 // 4]
 
     def _result(
         self, job: _Job, spec: task.Stage, inputs: list[task.InputDigest], output: Output, text: str, finish: Any,
         name: Any,
     ) -> task.Result:  # fmt: skip
-        private = self._private(job)
-        if private:
+        if self._is_sealed(job):
             secret = sealed.Secret.of(text)
-            content = {"sealed": secret.sealed_to(private, sealed.output_info(job.task, job.stage, job.attempt))}
+            info = sealed.output_info(job.task, job.stage, job.attempt)
+            content = {"sealed": secret.sealed_to(self._seal_key(job), info)}
             output_digest = secret.digest
         else:
             content, output_digest = {"text": text}, digest(text.encode())
@@ -381,7 +412,6 @@ class ExecutorBehaviour:
         )  # fmt: skip
 
     def _fail(self, job: _Job, code: str, message: str, *, retryable: bool) -> None:
-        self._quotas.unused(job.reserved)
         self._post_final(
             job,
             task.Fail(stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable),

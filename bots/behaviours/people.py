@@ -56,6 +56,7 @@ class PeopleBehaviour:
         self._requester = requester
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._declined_ms: dict[str, int] = {}
 
     def on_question(self, question: Question) -> None:
         """A person's live words. Ignored unless they address us or the mesh, and the owner allows the person."""
@@ -63,8 +64,9 @@ class PeopleBehaviour:
         text = words.text.strip()
         if words.edited or self._is_agent(question) or not self._allowed(question.address):
             return
-        if text.startswith(_PREFIX):
-            command, _, argument = text.removeprefix(_PREFIX).strip().partition(" ")
+        first, *rest = text.split(maxsplit=2) or ("",)
+        if first.casefold() == _PREFIX:
+            command, argument = rest[0] if rest else "", rest[1] if len(rest) > 1 else ""
             addressed = words.mentions_us
         elif words.mentions_us:
             command, argument, addressed = "ask", text, True
@@ -157,13 +159,21 @@ class PeopleBehaviour:
         if len(self._buckets) > 1024:
             self._buckets.popitem(last=False)
         if not bucket.take(1, self._context.now_ms()):
-            log.info("%s asks too often", question.address)
+            self._decline(pending)
             return
         handler = _COMMANDS.get(pending.command, PeopleBehaviour._help)
         try:
             handler(self, pending)
         except (ClawbotError, ProtocolError) as error:
             self._answer(pending, str(error))
+
+    def _decline(self, pending: _Pending) -> None:
+        """Too many questions: said once a minute to who speaks to us; for the others another agent may have time."""
+        address, now = pending.question.address, self._context.now_ms()
+        log.info("%s asks too often", address)
+        if pending.addressed and now - self._declined_ms.get(address, 0) > _FORGET_MS:
+            self._declined_ms = {address: now}
+            self._answer(pending, "That was more than I may answer you in a minute. Ask again in a while.")
 
     def _answer(self, pending: _Pending, text: str) -> None:
         question = pending.question
@@ -189,7 +199,6 @@ class PeopleBehaviour:
                     address=question.address, event=question.event_id, text_digest=digest(question.words.body.encode())
                 ),
                 root=question.words.thread_root,
-                mention=question.address,
             )
         )
 

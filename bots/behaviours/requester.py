@@ -17,7 +17,7 @@ from bots.behaviours.awarding import Hopeless, award, expected_offers, needs_awa
 from bots.behaviours.errand import Errand, Order
 from bots.errors import ClawbotError
 from bots.events import Notice, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
-from bots.rendering import clean
+from bots.rendering import clean, short
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.message import Message
@@ -32,6 +32,11 @@ _ANSWER = 8000
 
 def _secrets_key(task_id: str) -> str:
     return f"secrets {task_id}"
+
+
+def _person(request: task.Request) -> str:
+    """The address of the person a task is for, "" if it is for ourselves."""
+    return "" if request.on_behalf_of is UNSET else request.on_behalf_of.address
 
 
 class RequesterBehaviour:
@@ -57,7 +62,7 @@ class RequesterBehaviour:
                 body,
                 lifetime_ms=order.timeout_ms,
                 recipients=[order.to] if order.to else (),
-                posting=Posting(root=order.root, mention=order.mention, priority=0),
+                posting=Posting(root=order.root, mention=_person(body), priority=0),
             )
             now = context.now_ms()
             errand = Errand(id=message.id, room=order.room, order=order, secrets=secrets, asked_ms=now)
@@ -172,25 +177,34 @@ class RequesterBehaviour:
         view = errand.view(self._context)
         stage = view.stages.get(body.stage) if view else None
         attempt = stage.attempts.get(body.attempt) if stage else None
-        if attempt is None or attempt.executor != message.sender:
+        if view is None or attempt is None or attempt.executor != message.sender:
             return
         errand.heard_ms[(body.stage, body.attempt)] = now
         if isinstance(body, task.Progress):
             self._show(errand, body, body.offset, errand.progress_text(self._context, body), now)
         elif isinstance(body, task.Result) and body.media_type == "text/plain":
             # What the last progress did not carry any more.
-            shown = errand.shown.get((body.stage, body.attempt), 0)
-            self._show(errand, body, shown, present(body.text, "")[shown:], now)
+            self._show(errand, body, 0, present(body.text, ""), now)
         elif isinstance(body, task.Ask):
             self._context.notify(TaskQuestion(at_ms=now, task=errand.id, stage=body.stage, text=body.question))
+            self._pass_on(errand, view, body.question)
 
     def _show(self, errand: Errand, body: task.Progress | task.Result, offset: int, text: str, now: int) -> None:
-        """Stream text of a running stage to whoever watches."""
+        """Stream text of a running stage to whoever watches, each piece once."""
+        shown = errand.shown.get((body.stage, body.attempt), 0)
+        offset, text = max(offset, shown), text[max(0, shown - offset) :]
         if text:
             errand.shown[(body.stage, body.attempt)] = offset + len(text)
             self._context.notify(
                 StageText(at_ms=now, task=errand.id, stage=body.stage, attempt=body.attempt, offset=offset, text=text)
             )
+
+    def _pass_on(self, errand: Errand, view: TaskView, question: str) -> None:
+        """A question of an executor goes to the person the task is for."""
+        person, root = _person(view.request.body), self._context.store.thread_root(errand.id)
+        if person and root:
+            text = f"{clean(question)}\nWrite: !claw answer {short(errand.id)} YOUR ANSWER"
+            self._context.say(errand.room, text, root=root, mention=person)
 
     # -- what is due -----------------------------------------------------------------------------------------
 
@@ -260,9 +274,9 @@ class RequesterBehaviour:
             code=code or UNSET,
             message=message[:300] or UNSET,
         )
-        mention = errand.order.mention if errand.order is not None else ""
-        line = self._words_for(errand, results, message) if mention else ""
-        errand.post(context, body, answers=errand.id, line=line, mention=mention)
+        person = _person(view.request.body)
+        line = self._words_for(errand, results, message) if person else ""
+        errand.post(context, body, answers=errand.id, line=line, mention=person)
         closed = errand.view(context) or view
         self._tell_stages(errand, closed, context.now_ms())
         self._end_as_told(errand, closed)

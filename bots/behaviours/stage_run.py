@@ -1,9 +1,8 @@
-"""One stage on one engine: pieces of text at a bearable rate, then the whole output."""
+"""One stage on one engine: pieces of text as they come, then the whole output."""
 
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import AsyncIterator
 from typing import Literal
 
@@ -16,10 +15,6 @@ from bots.errors import EngineError
 from bots.ranking import model_fits
 from clawnet_proto import base64url
 from clawnet_proto.families import presence, task
-
-# At most two progress messages a second: more costs the engine its speed.
-_PIECE_SECONDS = 0.5
-_PIECE_CHARACTERS = 4000
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +54,7 @@ class StageRun:
         self.output: Output | None = None
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Text as it comes, gathered so that at most two pieces a second are given."""
+        """Text as it comes."""
         if self._stage.kind == "echo":
             self.output = Output(text=self._prompt, finish="stop", usage=_usage())
             return
@@ -89,18 +84,12 @@ class StageRun:
             stream = engine.chat(model.name, [Message("user", self._prompt)], sampling, timeout_s=timeout_s)
         else:
             stream = engine.generate(model.name, self._prompt, sampling, timeout_s=timeout_s)
-        gathered = ""
-        due = time.monotonic()
         async for item in stream:
             if isinstance(item, Completion):
                 self.output = _output(item, model.digest)
                 return
-            gathered += item
             self.tokens += 1
-            if time.monotonic() >= due or len(gathered) >= _PIECE_CHARACTERS:
-                yield gathered[:_PIECE_CHARACTERS]
-                gathered = gathered[_PIECE_CHARACTERS:]
-                due = time.monotonic() + _PIECE_SECONDS
+            yield item
         raise EngineError("engine.failed", "The engine ended without a result.")
 
 

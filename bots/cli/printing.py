@@ -11,6 +11,12 @@ from bots.rendering import clean, short
 from bots.service import AnyAnswer
 
 _SIGNS = {"bound": "✔", "unbound": "?", "relayed": "↷", "invalid": "✘"}
+_STATES = {
+    "awarded": "goes to",
+    "working": "is being written by",
+    "input_required": "waits for an answer to",
+    "rejected": "is declined by",
+}
 _COLOURS = {"bound": "32", "unbound": "33", "relayed": "33", "invalid": "31"}
 
 
@@ -71,9 +77,8 @@ class Printer:
         if isinstance(event, StageChanged):
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             detail = f": {clean(event.detail)}" if event.detail else ""
-            return self._paint(
-                "36", f"{self._clock()}   {event.stage} {event.state} by {clean(event.name)}{again}{detail}"
-            )
+            state = _STATES.get(event.state, f"{event.state} by")
+            return self._paint("36", f"{self._clock()}   {event.stage} {state} {clean(event.name)}{again}{detail}")
         if isinstance(event, TaskQuestion):
             return (
                 f"{self._clock()} ? {event.stage} asks: {clean(event.text)} (clawbot answer {short(event.task)} TEXT)"

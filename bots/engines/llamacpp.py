@@ -113,9 +113,7 @@ class LlamaCppEngine:
                 await self._supervisor.ready()
                 return
             if not available():
-                raise EngineError(
-                    "engine.package_missing", "The package xllamacpp is not installed.", INSTALL_HINT
-                )
+                raise EngineError("engine.package_missing", "The package xllamacpp is not installed.", INSTALL_HINT)
             file = await self._read_file()
             await self._supervisor.start(
                 Load(
@@ -135,9 +133,7 @@ class LlamaCppEngine:
     def generate(
         self, model: str, prompt: str, sampling: Sampling, *, timeout_s: float
     ) -> AsyncGenerator[str | Completion, None]:
-        return self._stream(
-            model, lambda id: Generate(id=id, prompt=prompt, sampling=sampling), timeout_s=timeout_s
-        )
+        return self._stream(model, lambda id: Generate(id=id, prompt=prompt, sampling=sampling), timeout_s=timeout_s)
 
     def chat(
         self, model: str, messages: Sequence[Message], sampling: Sampling, *, timeout_s: float

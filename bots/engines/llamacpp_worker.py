@@ -242,14 +242,10 @@ def _parameters(sampling: Sampling) -> dict[str, Any]:
 
 def _failed(request: int, fault: _Fault) -> Failed:
     if fault.type == "exceed_context_size_error" or "too large to process" in fault.message:
-        return Failed(
-            request, "engine.prompt_too_long", "The text is longer than the model can take at once."
-        )
+        return Failed(request, "engine.prompt_too_long", "The text is longer than the model can take at once.")
     if "memory" in fault.message.lower():
         return Failed(request, "engine.out_of_memory", "llama.cpp ran out of memory.")
-    return Failed(
-        request, "engine.failed", f"llama.cpp refused the request ({fault.type or 'no reason given'})."
-    )
+    return Failed(request, "engine.failed", f"llama.cpp refused the request ({fault.type or 'no reason given'}).")
 
 
 def _start_server(load: Load) -> Any:

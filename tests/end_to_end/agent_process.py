@@ -117,10 +117,11 @@ class AgentProcess:
         return self.home / ".config" / "clawnet" / self.name / "config.toml"
 
     async def init(self, room: str, *options: str) -> None:
+        """``clawbot init``; "" for no room yet."""
         account = self.account
         finished = await self.clawbot(
             "init", "--name", self.name, "--homeserver", account.homeserver, "--user", account.user_id,
-            "--room", room, *options,
+            *(("--room", room) if room else ()), *options,
         )  # fmt: skip
         assert finished.status == 0, finished
 
@@ -146,6 +147,13 @@ class AgentProcess:
                         return status
                 await asyncio.sleep(_POLL_S)
 
+    async def listens(self, timeout_s: float = READY_S) -> None:
+        """Once it is logged in and receives; it need be in no room."""
+        async with asyncio.timeout(timeout_s):
+            while (status := await self.status()) is None or not status.online:
+                assert self.pid is not None, f"{self.name} has ended:\n{self.log}"
+                await asyncio.sleep(_POLL_S)
+
     async def ask_socket(self, request: AnyRequest) -> list[AnyAnswer]:
         return [answer async for answer in call(socket_path(self.state), request)]
 
@@ -167,7 +175,7 @@ class AgentProcess:
     async def sees(self, *names: str, timeout_s: float = READY_S) -> None:
         """Once it sees agents of these names alive."""
         async with asyncio.timeout(timeout_s):
-            while not set(names) <= {peer.name for peer in await self.peers() if peer.live}:
+            while set(names) - {peer.name for peer in await self.peers() if peer.live}:  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_S)
 
     @property

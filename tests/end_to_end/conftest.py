@@ -105,53 +105,50 @@ class _Agents:
             agent.close()
 
 
-@pytest.fixture
-def new_agent(
-    homeserver: Homeserver, cache: Path, tmp_path_factory: pytest.TempPathFactory, _agent_numbers: Iterator[int]
-) -> Iterator[NewAgent]:
-    agents = _Agents(homeserver, cache, tmp_path_factory, _agent_numbers)
+def _agents(request: pytest.FixtureRequest) -> Iterator[_Agents]:
+    needed = ("homeserver", "cache", "tmp_path_factory", "_agent_numbers")
+    agents = _Agents(*(request.getfixturevalue(name) for name in needed))
     yield agents
     agents.close()
 
 
+@pytest.fixture
+def new_agent(request: pytest.FixtureRequest) -> Iterator[NewAgent]:
+    yield from _agents(request)
+
+
+@pytest.fixture(scope="module")
+def new_agent_of_module(request: pytest.FixtureRequest) -> Iterator[NewAgent]:
+    yield from _agents(request)
+
+
 @asynccontextmanager
-async def _founder(homeserver: Homeserver, name: str) -> AsyncIterator[MatrixClient]:
+async def plain_client(homeserver: Homeserver, name: str) -> AsyncIterator[MatrixClient]:
+    """A client of plain HTTP with an account of this name, for fixtures that outlive a test."""
     password = f"the password of {name}"
     user = await homeserver.register(name, password)
     async with MatrixClient(Account(homeserver.url, name, user, password)) as client:
         yield client
 
 
-def _open_mesh(homeserver: Homeserver, agents: _Agents, name: str) -> Mesh:
-    async def open_mesh() -> Mesh:
-        async with _founder(homeserver, f"founder-of-{name}") as founder:
-            room_id = await founder.create_room(preset="public_chat", room_alias_name=name)
-        room = f"#{name}:{homeserver.server_name}"
-        made = [
-            await agents(who, room, *MODEL, "--role", role)
-            for who, role in (("ada", "writer"), ("bert", "critic"), ("cora", "editor"))
-        ]
-        await start_all(made)
-        return Mesh(tuple(made), room, room_id)
-
-    return run(open_mesh())
+async def _open_mesh(homeserver: Homeserver, new_agent: NewAgent, name: str) -> Mesh:
+    async with plain_client(homeserver, f"founder-of-{name}") as founder:
+        room_id = await founder.create_room(preset="public_chat", room_alias_name=name)
+    room = f"#{name}:{homeserver.server_name}"
+    roles = {"ada": "writer", "bert": "critic", "cora": "editor"}
+    agents = [await new_agent(who, room, *MODEL, "--role", role) for who, role in roles.items()]
+    await start_all(agents)
+    return Mesh(tuple(agents), room, room_id)
 
 
 @pytest.fixture(scope="session")
-def mesh(
-    homeserver: Homeserver, cache: Path, tmp_path_factory: pytest.TempPathFactory, _agent_numbers: Iterator[int]
-) -> Iterator[Mesh]:
-    """Three agents that stay as they are: nobody stops them, or changes what they know."""
-    agents = _Agents(homeserver, cache, tmp_path_factory, _agent_numbers)
-    yield _open_mesh(homeserver, agents, "mesh")
-    agents.close()
+def mesh(request: pytest.FixtureRequest, homeserver: Homeserver) -> Iterator[Mesh]:
+    """Three agents that stay as they are: nobody stops them, or changes what they are."""
+    for new_agent in _agents(request):
+        yield run(_open_mesh(homeserver, new_agent, "mesh"))
 
 
 @pytest.fixture(scope="module")
-def fragile_mesh(
-    homeserver: Homeserver, cache: Path, tmp_path_factory: pytest.TempPathFactory, _agent_numbers: Iterator[int]
-) -> Iterator[Mesh]:
+def fragile_mesh(homeserver: Homeserver, new_agent_of_module: NewAgent, _agent_numbers: Iterator[int]) -> Mesh:
     """Three agents that one may kill, if one starts them again."""
-    agents = _Agents(homeserver, cache, tmp_path_factory, _agent_numbers)
-    yield _open_mesh(homeserver, agents, f"fragile{next(_agent_numbers)}")
-    agents.close()
+    return run(_open_mesh(homeserver, new_agent_of_module, f"fragile{next(_agent_numbers)}"))

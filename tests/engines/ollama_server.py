@@ -116,9 +116,7 @@ class OllamaServer:
         return await self._answer("generate", request, lambda word: {"response": word})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(
-            "chat", request, lambda word: {"message": {"role": "assistant", "content": word}}
-        )
+        return await self._answer("chat", request, lambda word: {"message": {"role": "assistant", "content": word}})
 
     async def _answer(self, name: str, request: web.Request, part: Any) -> web.StreamResponse:
         body = await self._read(name, request)

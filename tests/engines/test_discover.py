@@ -18,9 +18,7 @@ NOWHERE = EngineOptions(ollama_host="127.0.0.1:1")
 
 
 async def test_a_named_engine_is_made_whether_or_not_it_is_there() -> None:
-    ollama = await find_engine(
-        "ollama", EngineOptions(ollama_host="example.com", slots=3, context_tokens=512)
-    )
+    ollama = await find_engine("ollama", EngineOptions(ollama_host="example.com", slots=3, context_tokens=512))
     assert isinstance(ollama, OllamaEngine)
     assert (ollama.host, ollama.slots) == ("http://example.com:11434", 3)
     embedded = await find_engine("llamacpp", EngineOptions(model_path=Path("absent.gguf"), slots=2))

@@ -40,9 +40,7 @@ async def new_engine(model_path: Path) -> AsyncIterator[NewEngine]:
     """Make an engine, by default with the real model, that is closed after the test."""
     async with AsyncExitStack() as stack:
 
-        def make(
-            path: Path = model_path, *, restart: RestartPolicy = AT_ONCE, **options: float
-        ) -> LlamaCppEngine:
+        def make(path: Path = model_path, *, restart: RestartPolicy = AT_ONCE, **options: float) -> LlamaCppEngine:
             engine = LlamaCppEngine(path, name="model", restart=restart, **options)  # type: ignore[arg-type]
             stack.push_async_callback(engine.close)
             return engine
@@ -184,9 +182,7 @@ async def test_a_missing_file_is_named(new_engine: NewEngine, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"GGML not GGUF", b"GGUF\x03\0\0\0"])
-async def test_a_file_that_is_no_model_is_refused(
-    new_engine: NewEngine, tmp_path: Path, content: bytes
-) -> None:
+async def test_a_file_that_is_no_model_is_refused(new_engine: NewEngine, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "wrong.gguf"
     path.write_bytes(content)
     error = await start_fails(new_engine(path))
@@ -294,9 +290,7 @@ async def test_a_worker_that_does_not_stop_is_replaced(new_engine: NewEngine, st
         ("not json", "engine.failed"),
     ],
 )
-async def test_each_fault_of_llamacpp_has_its_code(
-    new_engine: NewEngine, stub: Stub, chunk: str, code: str
-) -> None:
+async def test_each_fault_of_llamacpp_has_its_code(new_engine: NewEngine, stub: Stub, chunk: str, code: str) -> None:
     stub(
         f"""
         class Server:

@@ -82,12 +82,9 @@ class TestPackagedModel:
             assert cache_directory() == Path.home() / ".cache/clawnet/models"
 
     def test_several_agents_at_once_assemble_it_once(self, cache: Path) -> None:
-        program = (
-            "from bots.engines.packaged_model import packaged_model; print(packaged_model().stat().st_ino)"
-        )
+        program = "from bots.engines.packaged_model import packaged_model; print(packaged_model().stat().st_ino)"
         agents = [
-            subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-            for _ in range(3)
+            subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(3)
         ]
         inodes = {agent.communicate()[0] for agent in agents}
         assert [agent.returncode for agent in agents] == [0, 0, 0]

@@ -42,9 +42,7 @@ def free_port() -> int:
         return port
 
 
-async def test_models_are_described_by_what_the_server_shows(
-    server: OllamaServer, engine: OllamaEngine
-) -> None:
+async def test_models_are_described_by_what_the_server_shows(server: OllamaServer, engine: OllamaEngine) -> None:
     server.models = {
         "chatty:1b": shown(capabilities=["completion", "thinking"], context_length=1024),
         "base:1b": shown(template="{{ .Prompt }}", capabilities=["completion"]),
@@ -64,18 +62,14 @@ async def test_models_are_described_by_what_the_server_shows(
     assert models["base:1b"].context_tokens == 4096
 
 
-async def test_a_model_is_asked_about_once_until_its_digest_changes(
-    server: OllamaServer, engine: OllamaEngine
-) -> None:
+async def test_a_model_is_asked_about_once_until_its_digest_changes(server: OllamaServer, engine: OllamaEngine) -> None:
     assert await engine.models() == await engine.models()
     assert [name for name, _ in server.requests] == ["show"]
 
 
 async def test_generate_streams_a_raw_prompt(server: OllamaServer, engine: OllamaEngine) -> None:
     sampling = Sampling(max_tokens=7, temperature_milli=0, seed=3, stop=("\n", "Q:"))
-    pieces, completion = await completed(
-        engine.generate(MODEL, "Why is the sky blue?", sampling, timeout_s=TIMEOUT_S)
-    )
+    pieces, completion = await completed(engine.generate(MODEL, "Why is the sky blue?", sampling, timeout_s=TIMEOUT_S))
     assert pieces == server.words
     assert completion.text == "The sky is blue."
     assert (completion.finish, completion.prompt_tokens, completion.output_tokens) == ("stop", 26, 5)
@@ -182,9 +176,7 @@ async def test_each_fault_has_its_code_and_the_next_call_works(
     assert engine.health.running == 0
 
 
-async def test_a_stall_ends_in_a_timeout_and_stops_the_server(
-    server: OllamaServer, engine: OllamaEngine
-) -> None:
+async def test_a_stall_ends_in_a_timeout_and_stops_the_server(server: OllamaServer, engine: OllamaEngine) -> None:
     server.fault = "stall"
     error = await failed(engine.generate(MODEL, "x", SAMPLING, timeout_s=0.2))
     assert (error.code, error.retryable) == ("engine.timeout", True)
@@ -218,9 +210,7 @@ async def test_slots_bound_what_runs_at_once(server: OllamaServer) -> None:
     engine = OllamaEngine(server.url, slots=2)
     await engine.start()
     server.fault = "stall"
-    answers = asyncio.gather(
-        *(completed(engine.generate(MODEL, "x", SAMPLING, timeout_s=TIMEOUT_S)) for _ in range(5))
-    )
+    answers = asyncio.gather(*(completed(engine.generate(MODEL, "x", SAMPLING, timeout_s=TIMEOUT_S)) for _ in range(5)))
     await server.two_running.wait()
     assert (engine.health.running, engine.health.waiting) == (2, 3)
     server.went_on.set()
@@ -278,9 +268,7 @@ async def test_available_tells_a_server_from_none(server: OllamaServer) -> None:
         ("https://me:secret@example.com:444/ollama/", "https://example.com:444/ollama"),
     ],
 )
-def test_hosts_are_read_as_ollama_reads_them(
-    host: str | None, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hosts_are_read_as_ollama_reads_them(host: str | None, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLLAMA_HOST", raising=False)
     assert server_url(host) == url
     if host is not None:

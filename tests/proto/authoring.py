@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from hashlib import sha256
 from typing import Any
 
@@ -34,7 +35,7 @@ class Author:
         """An envelope that lives as long as its type allows. What the type requires beside it is the caller's."""
         kind = body_type(body)
         nonce = sha256(f"{self.name} {next(self._nonces)}".encode()).digest()[:16]
-        defaults = {
+        defaults: dict[str, Any] = {
             "clawnet": PROTOCOL_VERSION,
             "type": kind,
             "sender": self.did,
@@ -55,11 +56,13 @@ class Author:
         """A message that was signed and verified."""
         return verify(self.carrier(body, **fields))
 
-    def carrier_of(self, env: str, **members: object) -> bytes:
+    def carrier_of(self, env: str, members: dict[str, object] | None = None) -> bytes:
         """A carrier with a valid signature over any text at all; ``members`` replace or join its own."""
         signature = self.key.sign(signed_bytes(env.encode("utf-8", "surrogatepass")))
         carrier = {"clawnet": "1", "kid": self.did, "env": env, "sig": base64url.encode(signature)}
-        return json.dumps(carrier | members).encode()
+        text = json.dumps(carrier | (members or {}), ensure_ascii=False, separators=(",", ":"))
+        # Only as an escape can a surrogate travel in UTF-8.
+        return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text).encode()
 
 
 def canonical_text(value: object) -> str:

@@ -138,7 +138,7 @@ def bodies(author: Author, other: Author, *, full: bool) -> dict[str, Record]:
     )
     sealed = task.SealedInput(source="question", digest=some_digest("question"), sealed=SEALED)
     offer = task.StageOffer(stage="draft", wait_ms=1500)
-    progress = {"index": 4, "tokens": 12, "offset": 61}
+    progress: dict[str, Any] = {"index": 4, "tokens": 12, "offset": 61}
     common: dict[str, Record] = {
         "handshake.hello": handshake.Hello(versions=("1",), address=here),
         "handshake.accept": handshake.Accept(version="1", versions=("1", "2"), address=here),

@@ -193,7 +193,7 @@ STRUCTS: list[Any] = [
 
 @pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
 def test_field_tables(struct: Any) -> None:
-    """Each struct has one table of its fields, in order, which says what is optional."""
+    """Each struct has one table of its fields, which says what is optional."""
     found = [
         rows
         for text in FILES.values()
@@ -204,7 +204,7 @@ def test_field_tables(struct: Any) -> None:
     told = [(code(row[0]), row[1].endswith("optional")) for row in found[0][1:]]
     tag = struct.__struct_config__.tag_field
     fields = [(field.encode_name, field.default is UNSET) for field in msgspec.structs.fields(struct)]
-    assert told == ([(tag, False)] if tag else []) + fields
+    assert sorted(told) == sorted(([(tag, False)] if tag else []) + fields)
 
 
 def test_every_schema_belongs_to_a_table() -> None:

@@ -18,6 +18,7 @@ from yarl import URL
 from bots.homeserver import Homeserver
 from bots.store import Store
 from bots.transports import Delivery, Room
+from bots.transports.matrix import transport
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.transport import MatrixTransport
 from tests.conftest import NewAccount
@@ -216,6 +217,11 @@ class NewPeer(Protocol):
     def __call__(
         self, name: str, *, start: bool = True, account: Account | None = None, **settings: Any
     ) -> Awaitable[Peer]: ...
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_BACKOFF_S", (0.02, 0.1))
 
 
 @pytest.fixture

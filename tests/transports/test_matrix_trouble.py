@@ -13,16 +13,10 @@ from aiohttp import web
 from bots.errors import ConfigError, Fatal, RetryLater, StoreError
 from bots.transports import Parcel
 from bots.transports.matrix import session as sessions
-from bots.transports.matrix import transport as transport_module
 from bots.transports.matrix.config import MatrixConfig
 from tests.conftest import NewAccount, NewClient, NewRoom
 from tests.matrix_client import Account, MatrixClient
 from tests.transports.conftest import Front, NewPeer
-
-
-@pytest.fixture(autouse=True)
-def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_module, "_BACKOFF_S", (0.02, 0.1))
 
 
 def answer(status: int, errcode: str = "", **more: object) -> web.Response:

@@ -1,0 +1,238 @@
+"""A homeserver in memory: rooms, direct messages, and every accident that can befall them on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from bots.errors import RetryLater
+from bots.transports import Delivery, Inbox, Parcel, PersonText, Plane, Room
+from bots.transports.matrix import addresses, reading, writing
+from clawnet_proto.carrier import verify
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.message import Message
+from tests.proto.authoring import NOW_MS, ROOM
+
+LATENCY_S = 0.01
+NAME = "matrix"
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to one account."""
+
+    plane: Plane
+    sender: str  # address the homeserver vouches for
+    to: str
+    event_id: str
+    event: dict[str, Any]
+    delay_s: float = LATENCY_S
+
+    @property
+    def messages(self) -> list[Message]:
+        """What it carries that verifies."""
+        return messages_of(self.event)
+
+    def holds(self, *types: str) -> bool:
+        return any(message.type in types for message in self.messages)
+
+    def by(self, address: str, event_id: str) -> Passage:
+        """The same words, delivered by another account in an event of its own."""
+        event = self.event | {"sender": addresses.user_id(address), "event_id": event_id}
+        return msgspec.structs.replace(self, sender=address, event_id=event_id, event=event)
+
+
+# What becomes of a passage: none (it is lost), one, or several (it arrives again).
+Rule = Callable[[Passage], Iterable[Passage]]
+
+
+class Account:
+    """What the homeserver keeps for one user with one device; it goes on while the user is away."""
+
+    def __init__(self, address: str, context: Sequence[Delivery]) -> None:
+        self.address = address
+        self.log: list[Delivery] = list(context)
+        self.arrived = asyncio.Event()
+        self.reachable = True
+
+    def receive(self, delivery: Delivery) -> None:
+        self.log.append(delivery)
+        self.arrived.set()
+
+
+class Network:
+    """One room, its timeline, and the accounts in it. ``rules`` decide how each event reaches each account."""
+
+    def __init__(self, *, public: bool = True) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.timeline: list[dict[str, Any]] = []
+        self.direct: list[tuple[str, str, dict[str, Any]]] = []  # sender, recipient, event
+        self.rules: list[Rule] = []
+        self.public = public
+        self._taken: dict[str, str] = {}
+        self._arrivals: dict[float, list[Passage]] = {}
+        self._numbers = itertools.count(1)
+        self._loop = asyncio.get_running_loop()
+
+    def now_ms(self) -> int:
+        return NOW_MS + round(self._loop.time() * 1000)
+
+    def account(self, address: str) -> Account:
+        """The account with this address, made with the room's history as context if it is new."""
+        if address not in self.accounts:
+            context = [self._delivery(self._passage("room", event, address), live=False) for event in self.timeline]
+            self.accounts[address] = Account(address, context)
+        return self.accounts[address]
+
+    def post(self, sender: str, content: dict[str, Any], *, event_id: str = "", **fields: Any) -> str:
+        """Put an event into the room and return its id; ``fields`` replace or join those of the event."""
+        event_id = event_id or self.fresh_id()
+        event = self._event(sender, writing.MESSAGE, content) | {"event_id": event_id} | fields
+        self.timeline.append(event)
+        for address in self.accounts:
+            self._carry(self._passage("room", event, address))
+        return event_id
+
+    def send(self, sender: str, to: str, content: dict[str, Any]) -> None:
+        """Send an event to one account."""
+        event = self._event(sender, writing.DIRECT, content)
+        self.direct.append((sender, to, event))
+        if to in self.accounts:
+            self._carry(self._passage("direct", event, to))
+
+    def take(self, sender: str, parcel: Parcel) -> str:
+        """What a homeserver does with a parcel: the same transaction id twice is one event."""
+        if parcel.txn not in self._taken:
+            if parcel.plane == "room":
+                self._taken[parcel.txn] = self.post(sender, writing.room_content(parcel))
+            else:
+                self._taken[parcel.txn] = ""
+                for content in writing.direct_messages(parcel).values():
+                    self.send(sender, parcel.address, *content.values())
+        return self._taken[parcel.txn]
+
+    def fresh_id(self) -> str:
+        return f"$event-{next(self._numbers)}"
+
+    def posted(self, *types: str, by: str = "") -> list[Message]:
+        """The messages of the room's timeline, in order, of these types, from this address."""
+        sender = addresses.user_id(by) if by else ""
+        events = [event for event in self.timeline if sender in ("", event["sender"])]
+        return [message for event in events for message in messages_of(event) if not types or message.type in types]
+
+    def sent(self, *types: str, by: str = "") -> list[Message]:
+        """The direct messages, in order, of these types, from this address."""
+        events = [event for sender, _, event in self.direct if by in ("", sender)]
+        return [message for event in events for message in messages_of(event) if not types or message.type in types]
+
+    def bodies(self, by: str = "") -> list[str]:
+        """What a person in the room reads."""
+        sender = addresses.user_id(by) if by else ""
+        return [event["content"]["body"] for event in self.timeline if sender in ("", event["sender"])]
+
+    def _event(self, sender: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        return {"type": kind, "sender": addresses.user_id(sender), "content": content}
+
+    def _passage(self, plane: Plane, event: dict[str, Any], to: str) -> Passage:
+        sender = addresses.user_uri(event["sender"])
+        return Passage(plane=plane, sender=sender, to=to, event_id=event.get("event_id", ""), event=event)
+
+    def _carry(self, passage: Passage) -> None:
+        passages = [passage]
+        for rule in self.rules:
+            passages = [kept for one in passages for kept in rule(one)]
+        for one in passages:
+            self.deliver(one)
+
+    def deliver(self, passage: Passage) -> None:
+        """Let an event arrive when its delay is over, past all rules; what arrives at one moment keeps its order."""
+        moment = round(self._loop.time() + passage.delay_s, 6)
+        if moment not in self._arrivals:
+            self._loop.call_at(moment, self._arrive, moment)
+        self._arrivals.setdefault(moment, []).append(passage)
+
+    def _arrive(self, moment: float) -> None:
+        for passage in self._arrivals.pop(moment):
+            self.accounts[passage.to].receive(self._delivery(passage, live=True))
+
+    def _delivery(self, passage: Passage, *, live: bool) -> Delivery:
+        return Delivery(
+            transport=NAME,
+            plane=passage.plane,
+            room=ROOM if passage.plane == "room" else "",
+            sender=passage.sender,
+            event_id=passage.event_id,
+            event=json.dumps(passage.event),
+            received_ms=self.now_ms(),
+            live=live,
+        )
+
+
+class SimulatedTransport:
+    """An account of a ``Network`` as the agent's transport; it reads and writes events as Matrix does."""
+
+    name = NAME
+
+    def __init__(self, network: Network, address: str, display_name: str, inbox: Inbox) -> None:
+        self._network = network
+        self._account = network.account(address)
+        self._display_name = display_name
+        self._inbox = inbox
+        self.address = address
+        self.device = "DEVICE"
+        self.online = False
+
+    async def connect(self) -> None:
+        if not self._account.reachable:
+            raise RetryLater("matrix.unreachable", "The homeserver does not answer.", 1.0)
+
+    async def join(self, room: str) -> Room:
+        return self.rooms()[0]
+
+    def rooms(self) -> Sequence[Room]:
+        members = len(self._network.accounts)
+        return [Room(uri=ROOM, name="#mesh", public=self._network.public, encrypted=False, members=members)]
+
+    async def run(self) -> None:
+        while True:
+            self._account.arrived.clear()
+            if self._account.reachable:
+                position = int(self._inbox.position(NAME) or 0)
+                log = self._account.log
+                if position < len(log) or not self.online:
+                    self._inbox.commit(NAME, log[position:], str(len(log)))
+                self.online = True
+            await self._account.arrived.wait()
+
+    async def send(self, parcel: Parcel) -> str:
+        await asyncio.sleep(LATENCY_S)
+        if not self._account.reachable:
+            raise RetryLater("matrix.unreachable", "The homeserver does not answer.", 1.0)
+        return self._network.take(self.address, parcel)
+
+    async def close(self) -> None:
+        self.online = False
+
+    def carriers(self, delivery: Delivery) -> list[object]:
+        return reading.carriers(delivery)
+
+    def person_text(self, delivery: Delivery) -> PersonText | None:
+        return reading.person_text(delivery, addresses.user_id(self.address), self._display_name)
+
+    def thread_root(self, delivery: Delivery) -> str:
+        return reading.thread_root(delivery)
+
+
+def messages_of(event: dict[str, Any]) -> list[Message]:
+    """The messages an event carries that verify."""
+    found = []
+    for carrier in event["content"].get(writing.CARRIERS, ()):
+        try:
+            found.append(verify(json.dumps(carrier, ensure_ascii=False, separators=(",", ":"))))
+        except (RemoteProtocolError, UnicodeEncodeError):
+            continue
+    return found

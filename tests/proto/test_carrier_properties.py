@@ -1,0 +1,98 @@
+"""Whatever is done to a carrier, the fast way through it and a slow second verifier say the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clawnet_proto.carrier import verify
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.message import Message
+from clawnet_proto.specification import ERRORS
+from tests.proto.authoring import canonical_text
+from tests.proto.faults import ALICE, VALUES, copy, nested, verdict
+from tests.proto.slow_verifier import judge
+
+JUNK = st.one_of(
+    st.sampled_from([None, True, False, 0, -1, 1, 2**53, 0.5, "", "x", "Upper", "x\n", "\x00", "é", "\ud800"]),
+    st.sampled_from([[], {}, [1], {"a": 1}, {"A": 1}, nested(13), "x" * 17_000, [0] * 4097, "A" * 43, ALICE.did]),
+    st.integers(-(2**54), 2**54),
+    st.text(max_size=70),
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container with every key or index in it."""
+    found = []
+    for key in list(value) if isinstance(value, dict) else range(len(value)):
+        found.append((value, key))
+        if isinstance(value[key], dict | list):
+            found.extend(places(value[key]))
+    return found
+
+
+@st.composite
+def altered_values(draw: st.DrawFn) -> str:
+    """The text of a valid envelope in which members were changed, removed, added or exchanged."""
+    value = copy(VALUES[draw(st.sampled_from(sorted(VALUES)))])
+    for _ in range(draw(st.integers(0, 2))):
+        holder, key = draw(st.sampled_from(places(value)))
+        change = draw(st.sampled_from(["put", "put", "remove", "add", "from another", "grow", "shrink"]))
+        if change == "put":
+            holder[key] = copy(draw(JUNK))
+        elif change == "remove":
+            del holder[key]
+        elif change == "add" and isinstance(holder, dict):
+            holder[draw(st.sampled_from(["extra", "text", "thread", "critical", "extensions", "Upper"]))] = copy(draw(JUNK))
+        elif change == "from another":
+            other_holder, other_key = draw(st.sampled_from(places(VALUES[draw(st.sampled_from(sorted(VALUES)))])))
+            holder[key] = copy(other_holder[other_key])
+        elif isinstance(holder[key], str):
+            holder[key] = holder[key] + "A" if change == "grow" else holder[key][:-1]
+        elif isinstance(holder[key], list) and holder[key]:
+            holder[key] = holder[key] * 2 if change == "grow" else holder[key][:-1]
+    return canonical_text(value)
+
+
+@st.composite
+def altered_texts(draw: st.DrawFn) -> str:
+    """The text of a valid envelope in which characters were changed."""
+    text = canonical_text(VALUES[draw(st.sampled_from(sorted(VALUES)))])
+    at = draw(st.integers(0, len(text)))
+    put = draw(st.text(st.sampled_from('{}[]",:.-019eE\\/ubntrfal \n\u00e9\ud800A_'), max_size=3))
+    return text[:at] + put + text[at + draw(st.integers(0, 3)) :]
+
+
+@settings(max_examples=900)
+@given(altered_values() | altered_texts())
+def test_a_signed_text_is_judged_as_the_slow_verifier_judges_it(env: str) -> None:
+    carrier = ALICE.carrier_of(env)
+    assert verdict(carrier) == judge(carrier)
+
+
+@st.composite
+def altered_carriers(draw: st.DrawFn) -> bytes:
+    """A valid carrier in which bytes were changed."""
+    data = ALICE.carrier_of(canonical_text(VALUES[draw(st.sampled_from(sorted(VALUES)))]))
+    for _ in range(draw(st.integers(1, 2))):
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(st.binary(max_size=3)) + data[at + draw(st.integers(0, 3)) :]
+    return data
+
+
+@settings(max_examples=400)
+@given(altered_carriers() | st.binary(max_size=60))
+def test_any_bytes_are_judged_as_the_slow_verifier_judges_them(data: bytes) -> None:
+    assert verdict(data) == judge(data)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100) | altered_carriers())
+def test_anything_at_all_is_a_message_or_has_a_code(data: bytes | str) -> None:
+    try:
+        message = verify(data)
+    except RemoteProtocolError as error:
+        assert error.code in ERRORS  # noqa: PT017 (no other error may come, and none need come)
+    else:
+        assert isinstance(message, Message)
