@@ -127,6 +127,9 @@ class Agent:
             mesh = self._meshes[room] = Mesh(room)
         return mesh
 
+    def acted_upon(self, message: Message) -> bool:
+        return self.intake.acted_upon(message)
+
     def rooms(self) -> Sequence[Room]:
         return self.transport.rooms()
 

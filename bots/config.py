@@ -180,13 +180,13 @@ offers = []                  # e.g. ["translation"]
 homeserver = {homeserver}    # e.g. "https://matrix.org"
 user = {user}                # e.g. "@me:matrix.org"
 rooms = {rooms}              # e.g. ["#clawnet:matrix.org"]
-owner = ""                   # whose invitations and commands are always obeyed
+owner = {owner}              # whose invitations and commands are always obeyed
 invites_from = []            # users or servers whose invitations are accepted
 
 [engine]
 use = {engine}               # auto: Ollama if it answers and has a model, else the embedded llama.cpp; none: no model
 ollama_host = ""             # empty: OLLAMA_HOST, else http://127.0.0.1:11434
-model_path = ""              # a GGUF file for llama.cpp; empty: the packaged Gemma 3 270M
+model_path = {model_path}    # a GGUF file for llama.cpp; empty: the packaged Gemma 3 270M
 context_tokens = 2048
 slots = 1                    # generations at once
 threads = 0                  # 0: chosen for this machine

@@ -20,7 +20,7 @@ from typing import Any
 
 from bots.cli.progress import Progress
 
-_QUESTION = "Why is the sky blue?"
+_QUESTION = "Who was Albert Einstein?"
 _AGENTS = (("ada", "writer"), ("bert", "critic"), ("cleo", "editor"))
 _PERSON = "you"
 _READY_S = 180.0

@@ -15,14 +15,14 @@ import msgspec
 
 from bots.behaviours import Question, Received
 from bots.events import AnyEvent, MessageSeen
-from bots.rendering import line
+from bots.rendering import clean, line
 from bots.transports import Delivery, Transport
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.freshness import check_addressing, check_time
-from clawnet_proto.mesh import Mesh
+from clawnet_proto.mesh import Binding, Mesh
 from clawnet_proto.message import Message
-from clawnet_proto.specification import TYPES
+from clawnet_proto.specification import ERRORS, TYPES
 from clawnet_proto.wire import present
 
 log = logging.getLogger(__name__)
@@ -51,14 +51,21 @@ class Intake:
         self._opened = opened
         self._acted: OrderedDict[str, None] = OrderedDict()
         self._told: OrderedDict[str, str] = OrderedDict()
-        self._deferred: OrderedDict[str, tuple[Delivery, Message]] = OrderedDict()
+        self._deferred: OrderedDict[tuple[str, str], tuple[Delivery, Message]] = OrderedDict()
         self.refused = 0
 
     def refold(self, deliveries: Iterable[Delivery]) -> None:
-        """Fold what an earlier run has handled: nobody acts on it again."""
+        """Fold what an earlier run has handled: nobody acts on it again, and what waited waits on."""
         for delivery in deliveries:
             for message in self._messages(delivery, quiet=True):
-                self._remember(message.id)
+                if delivery.live:
+                    self._take_up(delivery, message)
+        for delivery, message in self._released():
+            self._take_up(delivery, message)
+
+    def acted_upon(self, message: Message) -> bool:
+        """Whether this message was acted upon, in this run or an earlier one."""
+        return message.id in self._acted
 
     def fold(self, deliveries: Iterable[Delivery]) -> list[Received | Question]:
         """Fold a batch and return what may be acted upon, in order of arrival."""
@@ -99,8 +106,6 @@ class Intake:
                 log.exception("carrier %d of %s from %s", index, delivery.event_id, delivery.sender)
                 continue
             folded.append(message)
-            if delivery.plane == "room" and message.type == "task.request":
-                self._opened(message.id, self._transport.thread_root(delivery))
         return folded
 
     def _fold_one(self, message: Message, delivery: Delivery) -> None:
@@ -121,10 +126,10 @@ class Intake:
 
     def _refuse(self, delivery: Delivery, index: int, error: Exception) -> None:
         code = error.code if isinstance(error, RemoteProtocolError) else "carrier.malformed"
+        reason = clean(str(error))
         self.refused += 1
-        log.warning(
-            "carrier %d of %s from %s refused: %s", index, delivery.event_id or "a direct event", delivery.sender, error
-        )
+        event = clean(delivery.event_id) or "a direct event"
+        log.warning("carrier %d of %s from %s refused: %s", index, event, delivery.sender, reason)
         self._notify(
             MessageSeen(
                 at_ms=delivery.received_ms,
@@ -133,34 +138,20 @@ class Intake:
                 plane=delivery.plane,
                 room=delivery.room,
                 address=delivery.sender,
-                line=str(error),
+                line=reason,
                 live=delivery.live,
             )
         )
 
     def _actionable(self, delivery: Delivery, message: Message) -> Received | None:
         """The message as something to act upon, or None; everybody who watches is told either way."""
-        mesh = self._mesh(message.envelope.room)
-        binding = mesh.binding(message)
-        code = self._hindrance(message, delivery)
-        if binding == "relayed":
-            code = code or "binding.relayed"
-        # What we posted ourselves was told when it was posted, a copy when the first one came.
-        if message.sender != self._me and self._told.get(message.id) != binding:
-            self._told[message.id] = binding
-            if len(self._told) > _REMEMBERED:
-                self._told.popitem(last=False)
-            self._notify(
-                seen(message, mesh, verdict=binding, code=code, address=delivery.sender, plane=delivery.plane,
-                     at_ms=delivery.received_ms, live=delivery.live)
-            )  # fmt: skip
-        # A relayed copy never uses up the original's place: only what may be acted upon is remembered.
-        if code or not delivery.live or message.id in self._acted:
+        code = self._hindrance(delivery, message)
+        self._tell(delivery, message, code)
+        binding = self._binding(delivery, message)
+        if message.type == "task.request" and binding == "bound":
+            self._opened(message.id, self._transport.thread_root(delivery))
+        if not delivery.live or message.id in self._acted or not self._take_up(delivery, message):
             return None
-        if binding == "unbound" and TYPES[message.type].unbound == "deferred":
-            self._defer(delivery, message)
-            return None
-        self._remember(message.id)
         return Received(
             message=message,
             plane=delivery.plane,
@@ -169,34 +160,79 @@ class Intake:
             binding=binding,
         )
 
-    def _hindrance(self, message: Message, delivery: Delivery) -> str:
-        """Why nobody here may act on a folded message, "" if somebody may."""
+    def _take_up(self, delivery: Delivery, message: Message) -> bool:
+        """Remember a copy that may be acted upon, keep one that may be later."""
+        code = self._hindrance(delivery, message)
+        if not code:
+            self._acted[message.id] = None
+            if len(self._acted) > _REMEMBERED:
+                self._acted.popitem(last=False)
+        elif _is_deferred(code):
+            self._deferred[(message.id, delivery.sender)] = (delivery, message)
+            if len(self._deferred) > _DEFERRED:
+                self._deferred.popitem(last=False)
+        return not code
+
+    def _released(self) -> list[tuple[Delivery, Message]]:
+        """Deferred copies that lack nothing any more, or never will get it."""
+        ready = [key for key, copy in self._deferred.items() if not _is_deferred(self._hindrance(*copy))]
+        return [self._deferred.pop(key) for key in ready]
+
+    def _hindrance(self, delivery: Delivery, message: Message) -> str:
+        """The code that says why nobody here may act on this copy of a folded message, "" if somebody may."""
         try:
             check_addressing(message, me=self._me, room=delivery.room, plane=delivery.plane)
             check_time(message, self._now_ms())
         except RemoteProtocolError as error:
             return error.code
-        return ""
+        binding = self._binding(delivery, message)
+        if binding == "relayed":
+            return "binding.relayed"
+        if binding == "unbound" and TYPES[message.type].unbound == "deferred":
+            return "binding.unbound"
+        if TYPES[message.type].family != "task" or message.type == "task.request":
+            return ""
+        view = self._mesh(message.envelope.room).task(str(message.envelope.thread))
+        return "state.waiting" if view is None else view.errors.get(message.id, "")
 
-    def _defer(self, delivery: Delivery, message: Message) -> None:
-        """Keep a message until its sender has announced the address it came from."""
-        self._deferred[message.id] = (delivery, message)
-        if len(self._deferred) > _DEFERRED:
-            self._deferred.popitem(last=False)
+    def _binding(self, delivery: Delivery, message: Message) -> Binding:
+        """What this very copy is: beside a bound one there may be others that somebody else delivered."""
+        mesh = self._mesh(message.envelope.room)
+        binding = mesh.binding(message)
+        if binding == "bound" and delivery.sender not in mesh.peers[message.sender].addresses:
+            return "relayed"
+        return binding
 
-    def _released(self) -> list[tuple[Delivery, Message]]:
-        """Deferred messages whose sender is known by now."""
-        known = [
-            message.id
-            for _, message in self._deferred.values()
-            if self._mesh(message.envelope.room).binding(message) != "unbound"
-        ]
-        return [self._deferred.pop(message_id) for message_id in known]
+    def _tell(self, delivery: Delivery, message: Message, code: str) -> None:
+        """Tell watchers, and the log what is wrong, once for all copies of one binding."""
+        mesh = self._mesh(message.envelope.room)
+        binding = self._binding(delivery, message)
+        known = self._told.get(message.id)
+        # What we posted ourselves was told when it was posted; beside the original a relayed copy is no news.
+        if message.sender == self._me or known == binding or mesh.binding(message) != binding:
+            return
+        self._told[message.id] = binding
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        if code and code != "recipient.other" and delivery.live:
+            meaning = ERRORS[code].meaning
+            log.info("%s %s from %s marked %s: %s", message.type, message.id, delivery.sender, code, meaning)
+        self._notify(
+            seen(
+                message,
+                mesh,
+                verdict=binding,
+                code=code,
+                address=delivery.sender,
+                plane=delivery.plane,
+                at_ms=delivery.received_ms,
+                live=delivery.live,
+            )
+        )
 
-    def _remember(self, message_id: str) -> None:
-        self._acted[message_id] = None
-        if len(self._acted) > _REMEMBERED:
-            self._acted.popitem(last=False)
+
+def _is_deferred(code: str) -> bool:
+    return code in ERRORS and ERRORS[code].disposition == "deferred"
 
 
 def seen(
@@ -209,7 +245,7 @@ def seen(
         id=message.id,
         type=message.type,
         sender=message.sender,
-        name=mesh.name_of(message.sender),
+        name=clean(mesh.name_of(message.sender), limit=64),
         plane=plane,
         room=message.envelope.room,
         address=address,

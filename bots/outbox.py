@@ -12,7 +12,7 @@ import json
 import logging
 import random
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -75,6 +75,7 @@ class Outbox:
         self._chance = chance
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
+        self._running = False
         self._busy: dict[Lane, asyncio.Task[None]] = {}
         self._held: dict[Lane | Plane, float] = {}  # until when, by the loop's clock
         self._tries: dict[Lane | Plane, int] = {}
@@ -93,10 +94,13 @@ class Outbox:
                 raise ValueError("an entry for a peer needs the peer's address and a carrier")
         with self._store.transaction():
             self._rows.add(self._name, entries, self._clock())
+            if self._running and self._store.durable:
+                self._store.before_commit(self._form_free)
             self._store.after_commit(self._wake.set)
 
     async def run(self) -> None:
         """Send what is queued until cancelled. Raises Fatal, StoreError."""
+        self._running = True
         try:
             while True:
                 self._wake.clear()
@@ -105,6 +109,7 @@ class Outbox:
                 if self._failure is not None:
                     raise self._failure
         finally:
+            self._running = False
             tasks = list(self._busy.values())
             for task in tasks:
                 task.cancel()
@@ -143,15 +148,25 @@ class Outbox:
         if dropped := self._rows.drop_expired(self._name, self._clock()):
             log.info("%d queued messages expired before they could be sent", dropped)
             self._settled.set()
+        for lane in self._free_lanes():
+            batch = self._rows.open_batch(self._name, lane) or self._form(lane)
+            self._busy[lane] = asyncio.create_task(self._send(batch), name=f"send {batch.txn}")
+
+    def _free_lanes(self) -> Iterator[Lane]:
+        """The destinations that something waits for and that can take it now."""
         now = asyncio.get_running_loop().time()
         self._held = {key: until for key, until in self._held.items() if until > now}
         for lane in self._rows.lanes(self._name):
             if lane in self._busy or lane in self._held or lane.plane in self._held:
                 continue
-            if sum(busy.plane == lane.plane for busy in self._busy) >= _CONCURRENT[lane.plane]:
-                continue
-            batch = self._rows.open_batch(self._name, lane) or self._form(lane)
-            self._busy[lane] = asyncio.create_task(self._send(batch), name=f"send {batch.txn}")
+            if sum(busy.plane == lane.plane for busy in self._busy) < _CONCURRENT[lane.plane]:
+                yield lane
+
+    def _form_free(self) -> None:
+        """Form batches in the transaction that adds what is in them: that spares waiting for the disk once more."""
+        for lane in self._free_lanes():
+            if self._rows.open_batch(self._name, lane) is None:
+                self._form(lane)
 
     async def _wait(self) -> None:
         soonest = min(self._held.values(), default=None)

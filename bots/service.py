@@ -320,7 +320,10 @@ class Service:
         yield Notice(at_ms=self._agent.now_ms(), text="Passed on.", task=task_id)
 
     async def _watch(self, _request: Watch) -> AsyncIterator[AnyAnswer]:
-        with _Events(self._agent) as events:
+        agent = self._agent
+        with _Events(agent) as events:
+            rooms = ", ".join(room.name for room in agent.rooms()) or "no room yet"
+            yield Notice(at_ms=agent.now_ms(), text=f"Watching {rooms}.")
             async for event in events:
                 yield event
 

@@ -77,6 +77,9 @@ class Context(Protocol):
 
     def mesh(self, room: str) -> Mesh: ...
 
+    def acted_upon(self, message: Message) -> bool:
+        """Whether we took this message up, in this run or an earlier one."""
+
     def rooms(self) -> Sequence[Room]: ...
 
     def post(

@@ -11,6 +11,7 @@ from bots.behaviours import Context
 from bots.behaviours.assignment import Candidate, assign
 from bots.behaviours.errand import Errand
 from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
+from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
 from clawnet_proto.mesh import Peer
@@ -71,10 +72,23 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
         return
     used = [stage.current.executor for stage in view.stages.values() if stage.current and stage not in needy]
     chosen = assign(candidates, used)
+    awards = []
+    for stage in needy:
+        executor = chosen[stage.spec.id]
+        try:
+            awards.append((stage, executor, _award_body(context, errand, view, stage, executor)))
+        except RemoteProtocolError as error:
+            errand.unfit.add(executor)
+            errand.refusals.append(f"{context.mesh(errand.room).name_of(executor)}: {error}")
+            return
     errand.awarded = True
     with context.store.transaction():
-        for stage in needy:
-            _award_stage(context, errand, view, stage, chosen[stage.spec.id], now_ms)
+        for stage, executor, body in awards:
+            errand.post(context, body, answers=errand.id, to=executor)
+            # The lease runs from now, or else from the moment the stage can be worked on.
+            errand.heard_ms.pop((stage.spec.id, body.attempt), None)
+            if view.ready(stage.spec):
+                errand.heard_ms[(stage.spec.id, body.attempt)] = now_ms
 
 
 def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current: AttemptView) -> None:
@@ -124,7 +138,7 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
     fresh = {did: wait for did, wait in waits.items() if did not in excluded}
     if not fresh and stage.current is not None:
         fresh = waits
-    peers = [mesh.peers[did] for did in fresh if did in mesh.peers]
+    peers = [mesh.peers[did] for did in fresh if did in mesh.peers and did not in errand.unfit]
     return [
         Candidate(
             did=did,
@@ -153,18 +167,15 @@ def _others(context: Context, room: str) -> list[Peer]:
     return [peer for peer in context.mesh(room).live_peers(context.now_ms()) if peer.did != me]
 
 
-def _award_stage(context: Context, errand: Errand, view: TaskView, stage: StageView, did: str, now_ms: int) -> None:
+def _award_body(context: Context, errand: Errand, view: TaskView, stage: StageView, did: str) -> task.Award:
+    """The award of a stage to a peer. Raises RemoteProtocolError if nothing can be sealed to its key."""
     attempt = 1 if stage.current is None else stage.current.number + 1
-    body = task.Award(
+    return task.Award(
         stage=stage.spec.id,
         attempt=attempt,
         lease_ms=view.request.body.lease_ms,
         inputs=_sealed_inputs(context, errand, view, stage.spec, attempt, did),
     )
-    errand.post(context, body, answers=errand.id, to=did)
-    errand.heard_ms.pop((stage.spec.id, attempt), None)
-    if view.ready(stage.spec):
-        errand.heard_ms[(stage.spec.id, attempt)] = now_ms
 
 
 def _sealed_inputs(

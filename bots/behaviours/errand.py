@@ -50,6 +50,7 @@ class Errand(msgspec.Struct, kw_only=True):
     first_offer_ms: int = 0
     heard_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
     excluded: dict[str, set[str]] = {}  # by stage: who failed at it
+    unfit: set[str] = set()  # to whose announced key nothing can be sealed
     refusals: list[str] = []
     awarded: bool = False
     lacking_ms: int = 0  # since when there is nobody for some stage; 0: there is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -95,7 +96,9 @@ class ExecutorBehaviour:
                     continue
                 for stage in view.stages.values():
                     current = stage.current
-                    if current is not None and current.executor == me and current.state in ("awarded", "working"):
+                    if current is None or current.executor != me or not self._context.acted_upon(current.award):
+                        continue
+                    if current.state in ("awarded", "working"):
                         self._start_job(room.uri, current.award)
 
     async def stop(self) -> None:
@@ -201,6 +204,8 @@ class ExecutorBehaviour:
             return
         if view.requester != message.sender or current.state != "awarded" or view.finished:
             return
+        if self._context.mesh(room).binding(view.request) != "bound":
+            return
         job = _Job(room=room, task=view.id, stage=award.stage, attempt=award.attempt, award=message)
         reserved = stage.spec.parameters.max_tokens if stage.spec.kind in ("generate", "chat") else 0
         refusal = self._refusal(view, received.address) or self._inability(stage.spec)
@@ -240,15 +245,19 @@ class ExecutorBehaviour:
         for job in list(self._jobs.values()):
             view = self._context.mesh(job.room).task(job.task)
             attempt = self._attempt(view, job)
-            if view is None or attempt is None or view.finished or attempt.state in ("lapsed", "canceled"):
-                self._drop(job)
-            elif job.process is None and view.request.envelope.expires_ms <= now_ms:
+            if view is None or attempt is None or self._is_over(job, view, attempt, now_ms):
                 self._drop(job)
             elif job.process is None and view.ready(view.stages[job.stage].spec):
                 job.process = self._context.spawn(self._run(job, view))
                 self._count()
             elif attempt.state == "working" and (job.unsent or self._renewal_due(job, now_ms)):
                 self._progress(job, now_ms)
+
+    @staticmethod
+    def _is_over(job: _Job, view: TaskView, attempt: AttemptView, now_ms: int) -> bool:
+        """Nobody waits for it any more, or it is too late to begin."""
+        late = job.process is None and view.request.envelope.expires_ms <= now_ms
+        return late or view.finished or attempt.state in ("lapsed", "canceled")
 
     @staticmethod
     def _renewal_due(job: _Job, now_ms: int) -> bool:
@@ -287,10 +296,11 @@ class ExecutorBehaviour:
                 raise EngineError("prompt.too_large", f"The prompt is larger than {limit} bytes.", retryable=False)
             async with self._slots:
                 run = StageRun(self._context, spec, model, prompt)
-                async for piece in run.pieces():
-                    job.unsent += piece
-                    job.tokens = run.tokens
-                    self._progress(job, self._context.now_ms())
+                async with aclosing(run.pieces()) as pieces:
+                    async for piece in pieces:
+                        job.unsent += piece
+                        job.tokens = run.tokens
+                        self._progress(job, self._context.now_ms())
             assert run.output is not None
             job.tokens = run.output.usage.output_tokens
             self._finish(job, view, spec, digests, run.output, name)

@@ -18,6 +18,7 @@ from bots.behaviours.errand import Errand, Order
 from bots.errors import ClawbotError
 from bots.events import Notice, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
 from bots.rendering import clean, short
+from clawnet_proto.errors import LocalProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.message import Message
@@ -210,7 +211,13 @@ class RequesterBehaviour:
 
     def advance(self, now_ms: int) -> None:
         for errand in list(self._errands.values()):
-            self._drive(errand, now_ms)
+            try:
+                self._drive(errand, now_ms)
+            except LocalProtocolError as error:
+                # What it needs next cannot be said, now or later; the other tasks go on.
+                view = errand.view(self._context)
+                assert view is not None
+                self._close(errand, view, code=error.code, message=f"The task cannot go on: {error}")
 
     def _drive(self, errand: Errand, now: int) -> None:
         """Look at the task as it stands and do what it needs next."""

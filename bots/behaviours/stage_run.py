@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Literal
 
 import msgspec
@@ -53,7 +54,7 @@ class StageRun:
         self.tokens = 0
         self.output: Output | None = None
 
-    async def pieces(self) -> AsyncIterator[str]:
+    async def pieces(self) -> AsyncGenerator[str, None]:
         """Text as it comes."""
         if self._stage.kind == "echo":
             self.output = Output(text=self._prompt, finish="stop", usage=_usage())
@@ -84,12 +85,14 @@ class StageRun:
             stream = engine.chat(model.name, [Message("user", self._prompt)], sampling, timeout_s=timeout_s)
         else:
             stream = engine.generate(model.name, self._prompt, sampling, timeout_s=timeout_s)
-        async for item in stream:
-            if isinstance(item, Completion):
-                self.output = _output(item, model.digest)
-                return
-            self.tokens += 1
-            yield item
+        # Whoever stops listening stops the engine's work with it.
+        async with aclosing(stream):
+            async for item in stream:
+                if isinstance(item, Completion):
+                    self.output = _output(item, model.digest)
+                    return
+                self.tokens += 1
+                yield item
         raise EngineError("engine.failed", "The engine ended without a result.")
 
 

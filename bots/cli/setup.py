@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+
+import msgspec
 
 from bots import config as configuration
 from bots import identity
 from bots.cli import OK
+from bots.cli.selection import overrides
 from bots.errors import ConfigError
 from bots.paths import make_private, paths_of
 
@@ -16,6 +20,8 @@ from bots.paths import make_private, paths_of
 def main(options: argparse.Namespace) -> int:
     name = options.name or os.environ.get("CLAWNET_AGENT_NAME") or "clawbot"
     paths = paths_of(name)
+    if options.config is not None:
+        paths = msgspec.structs.replace(paths, config=Path(options.config))
     if paths.config.exists():
         raise ConfigError("config.exists", f"{paths.config} exists already.", "Edit it, or choose another --name.")
     values = {
@@ -25,8 +31,12 @@ def main(options: argparse.Namespace) -> int:
         "homeserver": options.homeserver or "",
         "user": options.user or "",
         "rooms": options.room or [],
+        "owner": options.owner or "",
         "engine": options.engine or "auto",
+        "model_path": options.model_path or "",
     }
+    # What does not fit is refused before there is any file.
+    configuration.load(None, overrides(options))
     text = configuration.template(values)
     make_private(paths.config.parent)
     if not (paths.keys / "identity.key").exists():
@@ -35,7 +45,6 @@ def main(options: argparse.Namespace) -> int:
     with os.fdopen(handle, "w") as file:
         file.write(text)
     did = identity.load(paths.keys).did
-    configuration.load(paths.config)
     sys.stdout.write(f"{name} is {did}\nconfiguration: {paths.config}\nkeys:          {paths.keys}\n")
     if not (options.homeserver and options.user and options.room):
         sys.stdout.write("Fill in homeserver, user and rooms there, then: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -80,12 +80,12 @@ class Engine(Protocol):
 
     def generate(
         self, model: str, prompt: str, sampling: Sampling, *, timeout_s: float
-    ) -> AsyncIterator[str | Completion]:
+    ) -> AsyncGenerator[str | Completion, None]:
         """Continue ``prompt``; yields pieces of text, and last the ``Completion``."""
 
     def chat(
         self, model: str, messages: Sequence[Message], sampling: Sampling, *, timeout_s: float
-    ) -> AsyncIterator[str | Completion]:
+    ) -> AsyncGenerator[str | Completion, None]:
         """Answer a chat by the model's own template; yields like ``generate``."""
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_s: float) -> list[list[float]]: ...

@@ -21,6 +21,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     threads: int
     batch_tokens: int
     mean_pooling: bool  # the model states no pooling of its own
+    hideaway: str = ""  # a directory of the worker's own, gone when the model is loaded
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True, tag="generate"):

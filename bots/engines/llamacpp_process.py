@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -123,18 +124,21 @@ class LlamaCppProcess:
             reason = error.strerror or "unknown reason"
             raise EngineError("engine.failed", f"The model worker cannot be started: {reason}.") from error
         worker = cls(process)
-        try:
-            worker.send(load)
-            async with asyncio.timeout(timeout_s):
-                loaded = await worker._loaded
-        except TimeoutError:
-            await worker.close(grace_s=0)
-            raise EngineError(
-                "engine.timeout", f"The model was not loaded within {timeout_s:g} s.", "Try a smaller model."
-            ) from None
-        except BaseException:
-            await worker.close(grace_s=0)
-            raise
+        with tempfile.TemporaryDirectory(prefix="clawnet-", ignore_cleanup_errors=True) as hideaway:
+            try:
+                worker.send(msgspec.structs.replace(load, hideaway=hideaway))
+                async with asyncio.timeout(timeout_s):
+                    loaded = await worker._loaded
+            except TimeoutError:
+                await worker.close(grace_s=0)
+                raise EngineError(
+                    "engine.timeout",
+                    f"The model was not loaded within {timeout_s:g} s.",
+                    "Try a smaller model.",
+                ) from None
+            except BaseException:
+                await worker.close(grace_s=0)
+                raise
         if isinstance(loaded, Ready):
             return worker
         await worker.close()

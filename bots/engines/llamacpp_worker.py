@@ -11,10 +11,8 @@ import contextlib
 import ctypes
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -101,6 +99,7 @@ class Worker:
         self._encode = msgspec.json.Encoder().encode
         self._canceled: dict[int, threading.Event] = {}
         self._server: Any = None
+        self.loaded = False
 
     def serve(self) -> None:
         """Until the agent closes its end."""
@@ -139,10 +138,8 @@ class Worker:
                     "Install it with: pip install 'clawnet-mesh[embedded]'",
                 )
             )
-            os._exit(1)
         except MemoryError:
             self._report(Unloadable("engine.out_of_memory", "There is not enough memory for the model."))
-            os._exit(1)
         except Exception:
             self._report(
                 Unloadable(
@@ -151,8 +148,9 @@ class Worker:
                     "See the agent's log for llama.cpp's own words.",
                 )
             )
-            os._exit(1)
-        self._report(Ready())
+        else:
+            self.loaded = True
+            self._report(Ready())
 
     def _run(self, request: Request) -> None:
         canceled = self._canceled[request.id]
@@ -276,14 +274,10 @@ def _start_server(load: Load) -> Any:
     # llama.cpp opens an HTTP server that nobody asked for. It gets a key nobody knows and, where there
     # are Unix sockets, a name that is gone as soon as it listens.
     params.api_keys = [secrets.token_hex(32)]
-    hidden = Path(tempfile.mkdtemp(prefix="clawnet-"))
-    socket = hidden / "llamacpp.sock"
-    try:
-        if sys.platform != "win32" and len(os.fsencode(socket)) <= MAX_SOCKET_PATH:
-            params.hostnames = [str(socket)]
-        return xllamacpp.Server(params)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+    socket = Path(load.hideaway) / "llamacpp.sock"
+    if sys.platform != "win32" and len(os.fsencode(socket)) <= MAX_SOCKET_PATH:
+        params.hostnames = [str(socket)]
+    return xllamacpp.Server(params)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -302,13 +296,15 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     reports = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever llama.cpp prints
-    status = 0
+    worker = Worker(sys.stdin.buffer, reports)
     try:
-        Worker(sys.stdin.buffer, reports).serve()
+        worker.serve()
     except BaseException:
         traceback.print_exc()
-        status = 1
-    os._exit(status)  # no destructors: llama.cpp's wait for threads that may be stuck
+        os._exit(1)
+    if not worker.loaded:
+        sys.exit(1)  # with destructors: llama.cpp's log, written by a thread, says what was wrong
+    os._exit(0)  # without: those of a running server wait for threads that may be stuck
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._depth = 0
+        self._durable = True
+        self._before_commit: dict[Callable[[], None], None] = {}
         self._after_commit: list[Callable[[], None]] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,28 +80,39 @@ class Database:
         Nothing may be awaited inside: another coroutine's writes would join in.
         """
         level = self._depth
-        relaxed = level == 0 and not durable
-        if relaxed:
-            self.execute("PRAGMA synchronous = NORMAL")
+        if level == 0 and not durable:
+            self._sync_commits(False)
         self.execute(f"SAVEPOINT level_{level}" if level else "BEGIN IMMEDIATE")
         pending = len(self._after_commit)
         self._depth = level + 1
         try:
             yield
+            while level == 0 and self._before_commit:
+                self._before_commit.popitem()[0]()
             self.execute(f"RELEASE level_{level}" if level else "COMMIT")
         except BaseException:
             del self._after_commit[pending:]
+            if level == 0:
+                self._before_commit.clear()
             self._roll_back(level)
             raise
         finally:
             self._depth = level
-            if relaxed:
-                with suppress(StoreError):  # the error that may have brought us here is the one to tell
-                    self.execute("PRAGMA synchronous = FULL")
+            if level == 0 and not durable:
+                self._sync_commits(True)
         if level == 0:
             callbacks, self._after_commit = self._after_commit, []
             for callback in callbacks:
                 callback()
+
+    @property
+    def durable(self) -> bool:
+        """Whether the current transaction will outlive a power failure."""
+        return self._durable
+
+    def before_commit(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` as the last thing inside the current transaction, however often this is asked for."""
+        self._before_commit[callback] = None
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the transaction is committed; at once if there is none."""
@@ -112,6 +125,11 @@ class Database:
         if self._connection is None:
             raise StoreError("store.closed", f"The store {self.path} is closed.")
         return self._connection
+
+    def _sync_commits(self, durable: bool) -> None:
+        with suppress(StoreError):  # a connection that fails here fails on
+            self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._durable = durable
 
     def _roll_back(self, level: int) -> None:
         connection = self._connection

@@ -51,6 +51,15 @@ class Store:
         """
         return self._database.transaction(durable=durable)
 
+    @property
+    def durable(self) -> bool:
+        """Whether the current transaction is a durable one."""
+        return self._database.durable
+
+    def before_commit(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, as the last thing inside the current transaction."""
+        self._database.before_commit(callback)
+
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once the current transaction is committed; at once outside of one."""
         self._database.after_commit(callback)

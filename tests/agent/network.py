@@ -50,6 +50,27 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 Rule = Callable[[Passage], Iterable[Passage]]
 
 
+class Held:
+    """A rule that keeps back what ``chosen`` says, until it is released at one moment."""
+
+    def __init__(self, network: Network, chosen: Callable[[Passage], bool]) -> None:
+        self._network = network
+        self._chosen = chosen
+        self.passages: list[Passage] = []
+        network.rules.append(self)
+
+    def __call__(self, passage: Passage) -> list[Passage]:
+        if not self._chosen(passage):
+            return [passage]
+        self.passages.append(passage)
+        return []
+
+    def release(self) -> None:
+        self._network.rules.remove(self)
+        for passage in self.passages:
+            self._network.deliver(passage)
+
+
 class Account:
     """What the homeserver keeps for one user with one device; it goes on while the user is away."""
 

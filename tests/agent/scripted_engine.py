@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from bots.engines import Completion, EngineHealth, Message, Model, Sampling
 
 # Texts are put out, numbers are seconds of silence, errors are raised.
-Script = Sequence[str | float | Exception]
+Step = str | float | Exception
+Script = Sequence[Step]
 
 MODEL = Model(name="scripted", digest="sha256:" + "5c" * 32, engine="scripted", context_tokens=4096)
 
@@ -35,7 +36,7 @@ class ScriptedEngine:
 
     async def generate(
         self, model: str, prompt: str, sampling: Sampling, *, timeout_s: float
-    ) -> AsyncIterator[str | Completion]:
+    ) -> AsyncGenerator[str | Completion, None]:
         self.prompts.append(prompt)
         self.running += 1
         text = ""
@@ -59,7 +60,7 @@ class ScriptedEngine:
 
     def chat(
         self, model: str, messages: Sequence[Message], sampling: Sampling, *, timeout_s: float
-    ) -> AsyncIterator[str | Completion]:
+    ) -> AsyncGenerator[str | Completion, None]:
         return self.generate(model, messages[-1].content, sampling, timeout_s=timeout_s)
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_s: float) -> list[list[float]]:

@@ -51,8 +51,10 @@ def generate(name: str = "answer", *sources: str, max_tokens: int = 16, needs: t
     return msgspec.structs.replace(_stage(name, "generate", parts, max_tokens), needs=needs or UNSET)
 
 
-def _stage(name: str, kind: presence.StageKind, parts: Sequence[task.TextPart | task.DataPart], most: int) -> task.Stage:
-    parameters = task.Parameters(max_tokens=most, temperature_milli=0, top_p_milli=1000, seed=0, stop=())
+def _stage(
+    name: str, kind: presence.StageKind, parts: Sequence[task.TextPart | task.DataPart], max_tokens: int
+) -> task.Stage:
+    parameters = task.Parameters(max_tokens=max_tokens, temperature_milli=0, top_p_milli=1000, seed=0, stop=())
     return task.Stage(id=name, kind=kind, prompt=tuple(parts), parameters=parameters)
 
 
@@ -64,7 +66,7 @@ def order(*stages: task.Stage, question: str = QUESTION, **changes: Any) -> Orde
 
 def request(*stages: task.Stage, question: str = QUESTION, **changes: Any) -> task.Request:
     """The same as a message body, for whoever is no agent."""
-    fields = {"title": "T", "stages": stages, "privacy": "public", "lease_ms": 15_000, "hops": 0}
+    fields: dict[str, Any] = {"title": "T", "stages": stages, "privacy": "public", "lease_ms": 15_000, "hops": 0}
     text = task.Input(name="question", digest=digest(question.encode()), text=question)
     return task.Request(**({"inputs": (text,)} | fields | changes))
 
@@ -232,16 +234,18 @@ class Room:
         """Wait until every running agent knows every other."""
         alive = [member for member in self.members.values() if member.alive]
         dids = {member.did for member in alive}
-        await until(lambda: all(dids <= _live(member) for member in alive))
+        await until(lambda: all(dids <= live(member) for member in alive))
 
     def stranger(self, name: str) -> Stranger:
         return Stranger(self.network, name)
 
 
-def _live(member: Member) -> set[str]:
+def live(member: Member) -> set[str]:
+    """The dids of those whom an agent counts upon."""
     return {peer.did for peer in member.mesh.live_peers(member.agent.now_ms())}
 
 
 def identity_of(name: str) -> Identity:
     """The keys of the agent with this name."""
-    return Identity(Author(name).key, SealKey(sha256(f"seal of {name}".encode()).digest()), some_digest(f"next of {name}"))
+    seal = SealKey(sha256(f"seal of {name}".encode()).digest())
+    return Identity(Author(name).key, seal, some_digest(f"next of {name}"))

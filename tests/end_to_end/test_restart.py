@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import suppress
 
 from clawnet_proto.families import presence, task
 from tests.conftest import NewClient, NewRoom
@@ -75,7 +74,7 @@ async def test_an_agent_leaves_politely_and_does_nothing_twice(
     while_away = await person.say("!claw ask What is bread?")
     agent.start()
     await agent.ready()
-    request, close = await person.closed(while_away)
+    _, close = await person.closed(while_away)
     assert close.body.outcome == "completed"
     assert len(person.requests(ask)) == len(person.requests(while_away)) == 1
     messages = await room_messages(client, person.room_id)
@@ -117,11 +116,11 @@ async def test_the_agent_that_asks_is_killed_before_it_awards(
     await host.sees(worker.name, silent.name)
     silent.signal(signal.SIGSTOP)
     async with host.running("watch", "--json") as watch:
-        # What it answers first shows that it is being watched.
-        ask = await person.say("!claw ask What is honey?", host)
+        await watch.until(lambda line: line["event"] == "notice")
+        ask = await person.say(f"{host.name}: What is honey?", host)
         await watch.until(lambda line: line["event"] == "message" and line["type"] == "task.offer")
         host.kill()
-    silent.kill()
+    silent.signal(signal.SIGCONT)
     host.start()
     request, close = await person.closed(ask)
     assert close.body.outcome == "completed"

@@ -28,6 +28,8 @@ NAME = "matrix"
 _POLL_S = 30.0
 _BACKOFF_S = (1.0, 60.0)
 _QUIET_COMMIT_S = 300.0  # how often a position moves on disk while nothing arrives
+# How long what follows from news may take to be on its way, and then to arrive, before we poll again.
+_REACT_S, _DEPART_S = 0.01, 0.1
 _TRUST_SYNC_S = 90.0  # how old our view of a room may be before a send asks again
 # The homeserver will not have the parcel as part of this thread; the thread is only a hint.
 _NO_THREAD = ("matrix.unknown", "matrix.invalid_param")
@@ -79,6 +81,7 @@ class MatrixTransport:
         self._refused_rooms: dict[str, Refused] = {}
         self._receiving: asyncio.Task[None] | None = None
         self._errands: dict[str, asyncio.Task[None]] = {}
+        self._sends: set[asyncio.Task[Any]] = set()
         self._closing = False
 
     @property
@@ -181,6 +184,14 @@ class MatrixTransport:
                 self._start_errand(name, partial(self._enter, name))
         for room, inviter in arrival.position.invites.items():
             self._start_errand(room, partial(self._answer, room, inviter))
+        if arrival.deliveries:
+            await self._let_answers_go()
+
+    async def _let_answers_go(self) -> None:
+        """Send before polling again: the homeserver would work out twice that there is no news but our own words."""
+        await asyncio.sleep(_REACT_S)
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=_DEPART_S)
 
     def _tell_joined(self) -> None:
         known = self._position.rooms if self._position else {}
@@ -252,6 +263,15 @@ class MatrixTransport:
     # --- sending ---
 
     async def send(self, parcel: Parcel) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        self._sends.add(task)
+        try:
+            return await self._send(parcel)
+        finally:
+            self._sends.discard(task)
+
+    async def _send(self, parcel: Parcel) -> str:
         if parcel.plane == "direct":
             messages = writing.direct_messages(parcel)
             await self._account.call(wire.send_to_device(writing.DIRECT, messages, parcel.txn))
