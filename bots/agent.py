@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -87,6 +87,7 @@ class Agent:
         self.engine = engine
         self.models: Sequence[Model] = ()
         self.synced = asyncio.Event()
+        self.barred = asyncio.Event()
         self._meshes: dict[str, Mesh] = {}
         self._observers: list[Callable[[AnyEvent], None]] = []
         self._work: set[asyncio.Task[None]] = set()
@@ -226,6 +227,11 @@ class Agent:
             # Without its store the agent cannot keep a promise any more.
             self._failure = self._failure or error
             self.stop()
+
+    def shut_out(self, rooms: Collection[str]) -> None:
+        """These of the configured rooms will not have us."""
+        if set(rooms) >= set(self.config.matrix.rooms) and not self.rooms():
+            self.barred.set()
 
     def wake(self) -> None:
         self._woken.set()

@@ -76,6 +76,10 @@ class Clawnet:
         mesh = self.agent.mesh(self.room)
         return [peer for peer in mesh.live_peers(self.agent.now_ms()) if peer.did != self.agent.identity.did]
 
+    def _hops(self, parent: str) -> int:
+        view = self.agent.mesh(self.room).task(parent) if parent else None
+        return 0 if view is None else int(view.request.body.hops) + 1
+
     async def handshake(self, did: str, *, timeout_s: float = 20.0) -> int:
         """Shake hands with a peer and return the round-trip time in ms. Raises ClawbotError."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -103,10 +107,13 @@ class Clawnet:
         model: str = "",
         to: str = "",
         private: bool = False,
+        preferences: task.Preferences | None = None,
+        parent: str = "",
         timeout_s: float = 900.0,
     ) -> TaskEnded:
         """Have a task done by the mesh. ``stages`` are names of ``bots.pipelines`` or stages of your own.
 
+        ``parent`` is the id of the task on whose behalf this one is asked: it counts as one hop more.
         Cancelling this coroutine cancels the task. Raises ClawbotError if it cannot be asked; how it ended
         is in the answer's ``outcome``.
         """
@@ -120,6 +127,9 @@ class Clawnet:
             stages=tuple(own) or pipelines.build(names, kind, model=model),
             private=private,
             to=to,
+            preferences=preferences,
+            parent=parent,
+            hops=self._hops(parent),
             timeout_ms=int(timeout_s * 1000),
         )
         ended: asyncio.Future[TaskEnded] = asyncio.get_running_loop().create_future()

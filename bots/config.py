@@ -139,6 +139,8 @@ def _plain(error: str) -> str:
     """msgspec's sentence, with the key in the file's own words."""
     reason, _, place = error.partition(" - at `$")
     reason = reason.replace("Object contains unknown field", "unknown key")
+    if "matching regex" in reason:
+        reason = "one word of small letters, digits, dots and dashes is wanted"
     return f"{reason} in {place.strip('.`')}" if place.strip(".`") else reason
 
 

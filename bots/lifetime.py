@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bots.agent import Agent
-from bots.errors import ClawbotError
+from bots.errors import ClawbotError, RetryLater
 
 JOIN_S = 60.0
 
@@ -21,17 +21,24 @@ async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[
     """
     try:
         await agent.transport.connect()
-    except BaseException:
+    except BaseException as error:
         await agent.transport.close()
         agent.store.close()
+        if isinstance(error, RetryLater):
+            raise ClawbotError(error.code, error.message, "Check the address and the network.") from error
         raise
     running = asyncio.ensure_future(agent.run())
     synced = asyncio.ensure_future(agent.synced.wait())
-    waiting: list[asyncio.Future[Any]] = [running, synced]
+    barred = asyncio.ensure_future(agent.barred.wait())
+    waiting: list[asyncio.Future[Any]] = [running, synced, barred]
     try:
         await asyncio.wait(waiting, timeout=join_s, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
+        if barred.done() and not synced.done():
+            raise ClawbotError(
+                "room.none", "No room could be joined.", "Check the name, or have the account invited to it."
+            )
         if not synced.done():
             raise ClawbotError(
                 "room.none", f"No room could be joined within {join_s:.0f} s.", "Check the homeserver and --room."
@@ -39,6 +46,7 @@ async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[
         yield
     finally:
         synced.cancel()
+        barred.cancel()
         agent.stop()
         await asyncio.gather(*waiting, return_exceptions=True)
         agent.store.close()

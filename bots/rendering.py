@@ -18,7 +18,7 @@ from clawnet_proto.message import Message
 from clawnet_proto.wire import present
 
 _LINE = 280
-_MENTION = re.compile(r"@(?=[^\s@:]{1,255}:[^\s@])|@(?=room\b)")
+_MENTION = re.compile(r"@+(?=[^\s@:]{1,255}:[^\s@])|@+(?=room\b)")
 
 
 def clean(text: str, *, limit: int = _LINE, lines: bool = False) -> str:
@@ -49,7 +49,7 @@ def line(message: Message, name_of: Callable[[str], str]) -> str:
     if render is None:
         return message.type
     recipients = present(message.envelope.recipients, ())
-    return render(message.body, name_of(recipients[0]) if recipients else "", message)
+    return render(message.body, clean(name_of(recipients[0]), limit=64) if recipients else "", message)
 
 
 def full(message: Message, name_of: Callable[[str], str]) -> str:

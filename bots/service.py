@@ -193,7 +193,10 @@ class Service:
         room = self._room(request.room)
         for notice in self._privacy(room, request.private):
             yield notice
-        kind = await self._kind(room, request)
+        kind, able = self._kind(room, request)
+        if not able:
+            yield Notice(at_ms=agent.now_ms(), text="Nobody here can do that so far. Waiting a moment for others.")
+            kind = await self._patient_kind(room, request)
         order = Order(
             room=room,
             title="a sealed question" if request.private else clean(request.question, limit=200),
@@ -209,8 +212,10 @@ class Service:
             ended = False
             try:
                 async for event in events:
+                    if getattr(event, "task", task_id) not in ("", task_id):
+                        continue  # of somebody else's question
                     yield event
-                    if isinstance(event, TaskEnded) and event.task == task_id:
+                    if isinstance(event, TaskEnded):
                         ended = True
                         return
             finally:
@@ -230,16 +235,20 @@ class Service:
             text = f"The {here.members} members of {here.name} can read the question and the answer."
         return [Notice(at_ms=now, text=text)]
 
-    async def _kind(self, room: str, request: Ask) -> StageKind:
-        """What the room's models are made for; a newcomer waits a moment for their announces."""
+    def _kind(self, room: str, request: Ask) -> tuple[StageKind, bool]:
+        """What the room's models are made for, and whether all that is asked for can be done."""
         agent = self._agent
+        peers = [peer.body for peer in agent.mesh(room).live_peers(agent.now_ms()) if peer.body is not None]
+        others = [body for body in peers if body.models and body.limits.open_to != "nobody"]
+        kind = pipelines.kind_for(others, request.model)
+        stages = pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens)
+        return kind, all(any(capable(body, stage) for body in others) for stage in stages)
+
+    async def _patient_kind(self, room: str, request: Ask) -> StageKind:
+        """The same for a newcomer, who waits a moment for the others' announces."""
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         while True:
-            peers = [peer.body for peer in agent.mesh(room).live_peers(agent.now_ms()) if peer.body is not None]
-            others = [body for body in peers if body.models and body.limits.open_to != "nobody"]
-            kind = pipelines.kind_for(others, request.model)
-            stages = pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens)
-            able = all(any(capable(body, stage) for body in others) for stage in stages)
+            kind, able = self._kind(room, request)
             if able or asyncio.get_running_loop().time() > deadline:
                 return kind
             await asyncio.sleep(0.1)
@@ -304,9 +313,8 @@ class Service:
     def _own_task(self, prefix: str) -> str:
         found = [task_id for task_id in self._agent.requester.open_tasks() if task_id.startswith(prefix)]
         if len(found) != 1:
-            raise ClawbotError(
-                "task.not_open", f"{len(found)} open tasks of ours begin with {prefix}.", "See `clawbot tasks`."
-            )
+            begins = f"{len(found)} open tasks of ours begin" if found else "No open task of ours begins"
+            raise ClawbotError("task.not_open", f"{begins} with {prefix}.", "See `clawbot tasks`.")
         return found[0]
 
     async def _cancel(self, request: Cancel) -> AsyncIterator[AnyAnswer]:

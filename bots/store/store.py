@@ -66,9 +66,11 @@ class Store:
 
     # --- what arrived ---
 
-    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str) -> None:
+    def commit(
+        self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True
+    ) -> None:
         """Store deliveries and the position they bring the transport to; an event id counts once."""
-        self._inbox.commit(transport, deliveries, position)
+        self._inbox.commit(transport, deliveries, position, durable=durable)
 
     def append(self, deliveries: Sequence[Delivery]) -> None:
         """Store deliveries that move no position, e.g. our own direct messages, which never echo."""

@@ -1,6 +1,7 @@
 """Measurements, each figure beside its yardstick, taken in the same run: ``python -m tests.bench``.
 
-Every module of this package without a leading underscore has ``async def run(report: Report) -> None``, which adds its rows.
+Every module of this package without a leading underscore has ``async def run(report: Report) -> None``, which adds
+its rows.
 """
 
 from __future__ import annotations
@@ -28,9 +29,7 @@ class Row:
         if self.at_least is None and self.at_most is None:
             return None
         judged = self.figure if self.ratio is None else self.ratio
-        return (self.at_least is None or judged >= self.at_least) and (
-            self.at_most is None or judged <= self.at_most
-        )
+        return (self.at_least is None or judged >= self.at_least) and (self.at_most is None or judged <= self.at_most)
 
     @property
     def goal(self) -> str:

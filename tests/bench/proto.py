@@ -64,9 +64,7 @@ async def run(report: Report) -> None:
     report.add(_compared("sign and encode", sign_encode, "libsodium, sign only", raw_sign, 0.6))
 
 
-def _compared(
-    name: str, ours: Callable[[], None], yardstick: str, raw: Callable[[], None], at_least: float
-) -> Row:
+def _compared(name: str, ours: Callable[[], None], yardstick: str, raw: Callable[[], None], at_least: float) -> Row:
     turns = [(_seconds(ours), _seconds(raw)) for _ in range(_TURNS)]
     count = sum(_MIX.values()) * _REPEATS
     return Row(

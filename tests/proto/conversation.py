@@ -93,9 +93,7 @@ class Conversation:
     ) -> Message:
         """A result; ``inputs`` are the texts it was computed from, by source: the question, unless others are given."""
         read = {"question": samples.QUESTION} if inputs is None else inputs
-        digests = tuple(
-            task.InputDigest(source=source, digest=digest(text.encode())) for source, text in read.items()
-        )
+        digests = tuple(task.InputDigest(source=source, digest=digest(text.encode())) for source, text in read.items())
         body = samples.result(award.id, text, stage=award.body.stage, attempt=award.body.attempt, inputs=digests)
         body = msgspec.structs.replace(body, **(changes or {}))
         return self.say(by or self._executors[award.id], body, after or award, self.requester.did)

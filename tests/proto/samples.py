@@ -17,9 +17,7 @@ QUESTION = "Why does a mesh of small machines outlive a big one?"
 ANSWER = "Because no single machine is needed. Work moves to whoever is there, and what was said is signed. " * 3
 SEALED = "c2VhbGVkIHRleHQ"
 
-PARAMETERS = task.Parameters(
-    max_tokens=128, temperature_milli=700, top_p_milli=950, seed=7, stop=("\n\n", "Question:")
-)
+PARAMETERS = task.Parameters(max_tokens=128, temperature_milli=700, top_p_milli=950, seed=7, stop=("\n\n", "Question:"))
 USAGE = task.Usage(prompt_tokens=61, output_tokens=74, queued_ms=3, prompt_ms=410, generate_ms=2210)
 
 
@@ -40,9 +38,7 @@ def announce(author: Author, revision: int = 1, **changes: Any) -> presence.Anno
         "wants": ("reviews",),
         "offers": ("drafts", "english"),
         "load": presence.Load(running=1, waiting=0, slots=2),
-        "limits": presence.Limits(
-            open_to="room", prompt_bytes=16000, output_tokens=512, tokens_per_minute=6000
-        ),
+        "limits": presence.Limits(open_to="room", prompt_bytes=16000, output_tokens=512, tokens_per_minute=6000),
         "confirmed": (),
     }
     return presence.Announce(**(fields | changes))

@@ -1,4 +1,4 @@
-"""The state of a task, derived a second time: the steps of [TASK-47], one after the other, as they stand in ``spec/``."""
+"""The state of a task, derived a second time: the steps of [TASK-47], one after the other, as ``spec/`` has them."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ def derive_slowly(request: Message, messages: Iterable[Message]) -> tuple[dict[s
 class _Attempt:
     def __init__(self, request: Message, award: Message, steps: list[Step]) -> None:
         self.requester = request.sender
+        self.public = request.body.privacy == "public"
         self.award = self.last = award
         (self.executor,) = award.envelope.recipients or ()
         self.question: Message | None = None
@@ -129,7 +130,7 @@ class _Attempt:
         elif answers not in (self.award.id, self.last.id):
             return "task.not_allowed"
         if event == "result":
-            if message.body.award != self.award.id:
+            if message.body.award != self.award.id or (message.body.sealed is msgspec.UNSET) != self.public:
                 return "task.not_allowed"
             if None in [digest for _, digest in expected]:
                 return "state.waiting"

@@ -1,4 +1,4 @@
-"""A second verifier, written from ``spec/`` alone: slow and plain, with none of our code but the canonical reader's codes.
+"""A second verifier, written from ``spec/`` alone: slow, plain, and sharing only the codes of the canonical reader.
 
 JSON by the standard library, signatures by OpenSSL made strict by hand, shapes by JSON Schema from ``spec/schemas``.
 """
@@ -126,8 +126,7 @@ def _read_canonical(text: str) -> Any:
     """Whether it is canonical is judged here; which fault comes first, the canonical reader says."""
     try:
         value = json.loads(text)
-        written = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        if written == text and _depth(value) <= _LIMITS["depth"] and _nodes(value) <= _LIMITS["nodes"] and _plain(value):
+        if _is_canonical(text, value):
             return value
     except (ValueError, RecursionError):
         pass
@@ -136,6 +135,12 @@ def _read_canonical(text: str) -> Any:
     except RemoteProtocolError as error:
         raise Fault(error.code) from None
     raise AssertionError(f"the canonical reader takes {text!r}")
+
+
+def _is_canonical(text: str, value: Any) -> bool:
+    written = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    small = _depth(value) <= _LIMITS["depth"] and _nodes(value) <= _LIMITS["nodes"]
+    return written == text and small and _plain(value)
 
 
 def _inside(value: Any) -> list[Any]:
@@ -215,9 +220,7 @@ def _table(name: str) -> Any:
 def _ecma(schema: Any) -> Any:
     """ECMA-262's $, which JSON Schema means, is Python's \\Z."""
     if isinstance(schema, dict):
-        return {
-            key: item.replace("$", r"\Z") if key == "pattern" else _ecma(item) for key, item in schema.items()
-        }
+        return {key: item.replace("$", r"\Z") if key == "pattern" else _ecma(item) for key, item in schema.items()}
     return [_ecma(item) for item in schema] if isinstance(schema, list) else schema
 
 

@@ -19,6 +19,7 @@ from tests.proto.faults import ALICE, BOB, FAULTS, VALUES, Draft, Fault, copy, n
 from tests.proto.samples import envelopes, request
 from tests.proto.slow_verifier import judge
 
+
 @pytest.mark.parametrize(
     "code,fault",
     [
@@ -51,8 +52,8 @@ def test_of_two_faults_the_one_checked_first_is_named(earlier: str, later: str) 
     for code in (later, earlier):
         FAULTS[code][0](draft)
     carrier = draft.carrier()
-    assert verdict(carrier) == earlier.split()[0]
-    assert judge(carrier) == earlier.split()[0]
+    assert verdict(carrier) == earlier.split(maxsplit=1)[0]
+    assert judge(carrier) == earlier.split(maxsplit=1)[0]
 
 
 # --- what is right ---
@@ -62,7 +63,7 @@ def test_of_two_faults_the_one_checked_first_is_named(earlier: str, later: str) 
 def test_every_type_comes_back_as_it_was_signed(kind: str) -> None:
     env = canonical_text(VALUES[kind])
     message = verify(ALICE.carrier_of(env))
-    assert message.type == kind.split()[0]
+    assert message.type == kind.split(maxsplit=1)[0]
     assert message.sender == ALICE.did
     assert message.id == message_id(signed_bytes(env.encode())) == digest(signed_bytes(env.encode()))
     assert sign(ALICE.key, message.envelope) == (json_carrier(env), message)

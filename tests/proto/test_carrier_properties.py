@@ -45,7 +45,8 @@ def altered_values(draw: st.DrawFn) -> str:
         elif change == "remove":
             del holder[key]
         elif change == "add" and isinstance(holder, dict):
-            holder[draw(st.sampled_from(["extra", "text", "thread", "critical", "extensions", "Upper"]))] = copy(draw(JUNK))
+            name = draw(st.sampled_from(["extra", "text", "thread", "critical", "extensions", "Upper"]))
+            holder[name] = copy(draw(JUNK))
         elif change == "from another":
             other_holder, other_key = draw(st.sampled_from(places(VALUES[draw(st.sampled_from(sorted(VALUES)))])))
             holder[key] = copy(other_holder[other_key])

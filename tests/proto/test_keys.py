@@ -121,6 +121,7 @@ def test_the_text_is_the_one_others_write() -> None:
         lambda did: did[:-1],
         lambda did: did + "1",
         lambda did: did[:9] + "1" + did[9:-1],
+        lambda did: did[:9] + "1" + did[9:],  # the same number
         lambda did: " " + did[:-1],
         lambda did: did[:-1] + "\n",
         lambda did: did.upper(),

@@ -39,7 +39,8 @@ class Hpke:
 
     @classmethod
     def key_and_nonce(cls, shared: bytes, info: bytes) -> tuple[ChaCha20Poly1305, bytes]:
-        context = b"\0" + cls.extract(cls.SUITE, b"", b"psk_id_hash", b"") + cls.extract(cls.SUITE, b"", b"info_hash", info)
+        no_psk = cls.extract(cls.SUITE, b"", b"psk_id_hash", b"")
+        context = b"\0" + no_psk + cls.extract(cls.SUITE, b"", b"info_hash", info)
         secret = cls.extract(cls.SUITE, shared, b"secret", b"")
         key = cls.expand(cls.SUITE, secret, b"key", context, 32)
         return ChaCha20Poly1305(key), cls.expand(cls.SUITE, secret, b"base_nonce", context, 12)
@@ -106,7 +107,13 @@ def unreadable(key: SealKey, sealed: str, info: str = INFO) -> bool:
 def test_it_opens_nowhere_else_and_with_no_other_key() -> None:
     sealed = seal(KEY.public, b"text", INFO)
     assert unreadable(SealKey(bytes(32)), sealed)
-    for info in ("", INFO + "2", INFO[:-1], INFO.replace("/1/question", "/2/question"), INFO.replace("input", "output")):
+    for info in (
+        "",
+        INFO + "2",
+        INFO[:-1],
+        INFO.replace("/1/question", "/2/question"),
+        INFO.replace("input", "output"),
+    ):
         assert unreadable(KEY, sealed, info)
 
 

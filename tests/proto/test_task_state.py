@@ -19,8 +19,9 @@ from clawnet_proto.specification import STATES
 from tests.proto import samples
 from tests.proto.authoring import ROOM, Author
 from tests.proto.conversation import OUTPUT, Conversation, normal
+from tests.proto.pipeline_traces import PIPELINE
 from tests.proto.slow_task import derive_slowly
-from tests.proto.traces import PIPELINE, TRACES, Errors, Trace
+from tests.proto.traces import TRACES, Errors, Trace
 
 TABLE = STATES["attempt"]
 
@@ -98,7 +99,7 @@ class Babble:
         return unlikely if self.chance.random() < 0.12 else likely
 
     def say_something(self) -> None:
-        requester, *others = self.people
+        others = self.people[1:]
         awards = [message for message in self.talk.said if message.type == "task.award"]
         asks = [message for message in self.talk.said if message.type == "task.ask"]
         results = [message for message in self.talk.said if message.type == "task.result"]
@@ -122,7 +123,8 @@ class Babble:
         after = self.chance.choice([None, *replies, self.seldom(None, self.chance.choice(self.talk.said))])
         by = self.seldom(None, self.chance.choice(self.people))
         talk = self.talk
-        say = self.chance.choice([talk.start, talk.progress, talk.ask, talk.fail, talk.decline, talk.result, talk.result])
+        ways = [talk.start, talk.progress, talk.ask, talk.fail, talk.decline, talk.result, talk.result]
+        say = self.chance.choice(ways)
         if say != talk.result or award.body.stage not in self.stages:
             say(award, by=by, after=after)
             return
@@ -203,4 +205,5 @@ def test_executions_are_counted_and_one_is_accepted(alice: Author, bob: Author, 
 def test_a_decline_is_a_fail_with_its_code(alice: Author, bob: Author) -> None:
     talk = Conversation(alice)
     award = talk.award(bob)
-    assert [event_of(message) for message in (award, talk.decline(award), talk.fail(award))] == ["award", "reject", "fail"]
+    said = [award, talk.decline(award), talk.fail(award)]
+    assert [event_of(message) for message in said] == ["award", "reject", "fail"]

@@ -74,7 +74,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
 @given(st.lists(st.tuples(TEXTS, TEXTS, st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 2**53 - 1))))
 def test_any_event_comes_back_unchanged(events: list[tuple[str, str, str, int]]) -> None:
     entries = [
-        entry(1, transport=transport, sender=sender, event_id=sender, event=event, received_ms=received_ms, plane="direct")
+        entry(1, transport=transport, sender=sender, event_id=sender, event=event, received_ms=received_ms)
         for transport, sender, event, received_ms in events
     ]
     lines = written(*entries)

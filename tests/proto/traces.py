@@ -10,19 +10,11 @@ from dataclasses import dataclass
 
 from clawnet_proto.families import task
 from clawnet_proto.message import Message
-from tests.proto import samples
 from tests.proto.authoring import Author, some_digest
-from tests.proto.conversation import OUTPUT, Conversation
+from tests.proto.conversation import Conversation
 
 Errors = dict[str, list[Message]]
 Said = Callable[[Conversation, Author, Author], Errors | None]
-
-PIPELINE = samples.request(
-    samples.stage("draft", "question"),
-    samples.stage("critique", "question", "draft"),
-    samples.stage("revise", "draft", "critique"),
-)
-QUESTION = samples.QUESTION
 
 
 @dataclass(frozen=True)
@@ -191,6 +183,12 @@ def a_cause_that_is_missing(talk: Conversation, bob: Author, carol: Author) -> E
     talk.award(bob)
     award = talk.said.pop()
     return {"state.waiting": [talk.start(award), talk.result(award)]}
+
+
+@trace("working", "awarded")
+def a_thread_nobody_knows(talk: Conversation, bob: Author, carol: Author) -> Errors:
+    talk.award(bob)
+    return {"state.waiting": [talk.say(bob, task.Start(stage="draft", attempt=1), some_digest("x"), carol.did)]}
 
 
 # --- conflicts, lapses, repeated executions ---
@@ -366,77 +364,3 @@ def a_question_lapses_with_its_attempt(talk: Conversation, bob: Author, carol: A
 @trace("working", "awarded")
 def a_reply_to_what_was_never_asked(talk: Conversation, bob: Author, carol: Author) -> Errors:
     return {"task.not_allowed": [talk.reply(talk.award(bob))]}
-
-
-# --- inputs and pipelines ---
-
-
-@trace("working", "awarded")
-def a_result_of_other_inputs(talk: Conversation, bob: Author, carol: Author) -> Errors:
-    award = talk.award(bob)
-    return {
-        "task.input_mismatch": [
-            talk.result(award, inputs={"question": "Another question?"}),
-            talk.result(award, inputs={}),
-            talk.result(award, inputs={"other": QUESTION}),
-            talk.result(award, inputs={"question": QUESTION, "other": ""}),
-        ]
-    }
-
-
-@trace("completed", "completed", PIPELINE, critique="completed", revise="completed")
-def three_stages_hand_on_their_outputs(talk: Conversation, bob: Author, carol: Author) -> None:
-    awards = [talk.award(to, stage) for to, stage in ((bob, "draft"), (carol, "critique"), (bob, "revise"))]
-    draft = talk.result(awards[0], "A draft.")
-    critique = talk.result(awards[1], "Too short.", inputs={"question": QUESTION, "draft": "A draft."})
-    revise = talk.result(awards[2], "Longer.", inputs={"draft": "A draft.", "critique": "Too short."})
-    talk.close(draft, critique, revise)
-
-
-@trace("working", "completed", PIPELINE, critique="working", revise="")
-def stages_are_at_different_places(talk: Conversation, bob: Author, carol: Author) -> None:
-    talk.result(talk.award(bob), "A draft.")
-    talk.start(talk.award(carol, "critique"))
-
-
-@trace("input_required", "completed", PIPELINE, critique="input_required", revise="awarded")
-def one_stage_asks(talk: Conversation, bob: Author, carol: Author) -> None:
-    talk.result(talk.award(bob), "A draft.")
-    talk.ask(talk.award(carol, "critique"))
-    talk.award(bob, "revise")
-
-
-@trace("working", "awarded", PIPELINE, critique="awarded", revise="")
-def a_result_before_its_sources(talk: Conversation, bob: Author, carol: Author) -> Errors:
-    talk.award(bob)
-    award = talk.award(carol, "critique")
-    return {"state.waiting": [talk.result(award, inputs={"question": QUESTION, "draft": "A draft."})]}
-
-
-@trace("working", "completed completed", PIPELINE, critique="awarded", revise="")
-def a_result_of_an_output_that_was_replaced(talk: Conversation, bob: Author, carol: Author) -> Errors:
-    talk.result(talk.award(bob), "A draft.")
-    award = talk.award(carol, "critique")
-    critique = talk.result(award, inputs={"question": QUESTION, "draft": "A draft."})
-    talk.result(talk.award(carol, attempt=2), "A second draft.")
-    return {"task.input_mismatch": [critique]}
-
-
-@trace("working", "completed", PIPELINE, critique="awarded", revise="")
-def sources_in_another_order(talk: Conversation, bob: Author, carol: Author) -> Errors:
-    talk.result(talk.award(bob), OUTPUT)
-    award = talk.award(carol, "critique")
-    return {"task.input_mismatch": [talk.result(award, inputs={"draft": OUTPUT, "question": QUESTION})]}
-
-
-@trace("canceled", "completed", PIPELINE, critique="canceled", revise="")
-def a_cancel_in_the_middle(talk: Conversation, bob: Author, carol: Author) -> None:
-    talk.result(talk.award(bob), "A draft.")
-    talk.progress(talk.award(carol, "critique"))
-    talk.cancel()
-
-
-@trace("working", "awarded")
-def a_thread_nobody_knows(talk: Conversation, bob: Author, carol: Author) -> Errors:
-    talk.award(bob)
-    return {"state.waiting": [talk.say(bob, task.Start(stage="draft", attempt=1), some_digest("x"), carol.did)]}

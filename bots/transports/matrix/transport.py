@@ -168,11 +168,13 @@ class MatrixTransport:
             raise nonsense() from error
         before = self._position
         arrival = await self._arrivals.take(answer, before)
+        position = rooms.dump(arrival.position)
         now = asyncio.get_running_loop().time()
         known = before and (before.rooms, before.invites)
         news = arrival.deliveries or (arrival.position.rooms, arrival.position.invites) != known
         if news or now - self._committed_at >= _QUIET_COMMIT_S:
-            self._inbox.commit(NAME, arrival.deliveries, rooms.dump(arrival.position))
+            # Nobody waits for the disk yet: what follows from it waits by itself before it is sent.
+            self._inbox.commit(NAME, arrival.deliveries, position, durable=not arrival.deliveries)
             self._committed_at = now
         self._position = arrival.position
         self._synced_at = now
@@ -184,14 +186,18 @@ class MatrixTransport:
                 self._start_errand(name, partial(self._enter, name))
         for room, inviter in arrival.position.invites.items():
             self._start_errand(room, partial(self._answer, room, inviter))
-        if arrival.deliveries:
+        if any(delivery.sender != self.address for delivery in arrival.deliveries):
             await self._let_answers_go()
+        if arrival.deliveries:
+            # The next poll tells the homeserver that it may forget what it has given us.
+            self._inbox.commit(NAME, (), position)
 
     async def _let_answers_go(self) -> None:
         """Send before polling again: the homeserver would work out twice that there is no news but our own words."""
         await asyncio.sleep(_REACT_S)
         if self._sends:
             await asyncio.wait(self._sends, timeout=_DEPART_S)
+            await asyncio.sleep(_REACT_S)
 
     def _tell_joined(self) -> None:
         known = self._position.rooms if self._position else {}

@@ -158,5 +158,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return str(error.os_error.strerror or error.os_error)
+        number = error.os_error.errno
+        # asyncio has words of its own for a number that everybody's words are better for.
+        return os.strerror(number) if number and number > 0 else str(error.os_error.strerror or error.os_error)
     return str(error) or type(error).__name__

@@ -1,0 +1,159 @@
+"""The fold of a room stays within its bounds, whatever strangers send (spec/10-fold.md, "Bounds")."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from clawnet_proto import mesh as mesh_module
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.families import presence, task
+from clawnet_proto.mesh import Mesh
+from clawnet_proto.message import Message
+from clawnet_proto.specification import LIMITS
+from tests.proto import samples
+from tests.proto.authoring import NOW_MS, ROOM, Author
+from tests.proto.conversation import Conversation
+from tests.proto.rooms import ELSEWHERE, folded
+from tests.proto.samples import announce
+
+
+def code_of(mesh: Mesh, message: Message, address: str) -> str:
+    try:
+        mesh.add(message, address)
+    except RemoteProtocolError as error:
+        return error.code
+    return ""
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that a test can reach."""
+    bounds = msgspec.structs.replace(LIMITS, peers=8, tasks=6, messages_per_task=10, waiting_messages=12)
+    monkeypatch.setattr(mesh_module, "LIMITS", bounds)
+
+
+def strangers(count: int) -> list[Author]:
+    return [Author(f"stranger {number}") for number in range(count)]
+
+
+@pytest.mark.usefixtures("small")
+def test_new_keys_displace_no_bound_peer(alice: Author, bob: Author) -> None:
+    old = [(author.say(announce(author), sent_ms=NOW_MS - 5), author.address) for author in (alice, bob)]
+    mesh = folded(*old)
+    for stranger in strangers(50):
+        mesh.add(stranger.say(announce(stranger)), ELSEWHERE)
+        assert len(mesh.peers) <= 8
+    assert {alice.did, bob.did} <= mesh.peers.keys()
+    assert [peer.did for peer in mesh.live_peers(NOW_MS)] == sorted([alice.did, bob.did])
+
+
+@pytest.mark.usefixtures("small")
+def test_whoever_was_silent_longest_is_forgotten_with_all_it_held() -> None:
+    mesh = Mesh(ROOM)
+    authors = strangers(12)
+    for number, author in enumerate(authors):
+        mesh.add(author.say(announce(author), sent_ms=NOW_MS + number), author.address)
+    assert mesh.peers.keys() == {author.did for author in authors[4:]}
+    assert mesh._holders.keys() == {author.address for author in authors[4:]}
+
+
+@pytest.mark.usefixtures("small")
+def test_an_address_outlives_one_of_its_identities(alice: Author) -> None:
+    mesh = Mesh(ROOM)
+    pair = strangers(2)
+    for number, author in enumerate(pair):
+        body = announce(author, addresses=(presence.Address(uri=alice.address),))
+        mesh.add(author.say(body, sent_ms=NOW_MS + number), alice.address)
+    assert len(mesh.conflicts()[alice.address]) == 2
+    for author in strangers(9)[2:]:
+        mesh.add(author.say(announce(author), sent_ms=NOW_MS + 5), author.address)
+    assert pair[0].did not in mesh.peers
+    assert pair[1].did in mesh.peers
+    assert mesh.conflicts() == {}
+
+
+def test_an_account_proves_a_bounded_number_of_identities(alice: Author) -> None:
+    mesh = Mesh(ROOM)
+    codes = []
+    for author in strangers(10):
+        body = announce(author, addresses=(presence.Address(uri=alice.address),))
+        codes.append(code_of(mesh, author.say(body), alice.address))
+        assert code_of(mesh, author.say(body), alice.address) == codes[-1]
+    assert codes == [""] * 8 + ["state.full"] * 2
+    assert len(mesh.conflicts()[alice.address]) == 8
+    assert mesh.peers[strangers(10)[9].did].announce is None
+
+
+@pytest.mark.usefixtures("small")
+def test_of_too_many_tasks_the_oldest_are_forgotten_in_every_order(alice: Author) -> None:
+    requests = [alice.say(samples.request(), sent_ms=NOW_MS + number // 2) for number in range(10)]
+    kept = sorted(requests, key=lambda message: (message.envelope.sent_ms, message.id))[-6:]
+    chance = random.Random(1)
+    for _ in range(50):
+        mesh = folded(*((message, alice.address) for message in chance.sample(requests, len(requests))))
+        assert [view.id for view in mesh.tasks()] == [message.id for message in kept]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_task_has_a_bounded_number_of_messages(alice: Author, bob: Author) -> None:
+    talk = Conversation(alice)
+    award = talk.award(bob)
+    mesh = folded((talk.request, alice.address), (award, alice.address))
+    codes = [code_of(mesh, talk.start(award), bob.address) for _ in range(12)]
+    assert codes == [""] * 9 + ["state.full"] * 3
+    assert code_of(mesh, talk.said[1], ELSEWHERE) == ""  # what is there already needs no room
+    assert code_of(mesh, talk.progress(award), bob.address) == "state.full"
+
+
+@pytest.mark.usefixtures("small")
+def test_progress_cannot_fill_a_task_however_it_is_labeled(alice: Author, bob: Author) -> None:
+    talk = Conversation(alice)
+    award = talk.award(bob)
+    mesh = folded((talk.request, alice.address), (award, alice.address))
+    assert [code_of(mesh, talk.progress(award, index), bob.address) for index in range(30)] == [""] * 30
+    codes = []
+    for number in range(12):
+        body = task.Progress(stage=f"s{number}", attempt=1 + number, index=0, tokens=0, offset=0)
+        codes.append(code_of(mesh, talk.say(bob, body, award, alice.did), bob.address))
+    assert codes == [""] * 8 + ["state.full"] * 4
+
+
+@pytest.mark.usefixtures("small")
+def test_what_waits_is_bounded(alice: Author, bob: Author) -> None:
+    mesh = Mesh(ROOM)
+    talks = [Conversation(alice) for _ in range(20)]
+    for talk in talks:
+        award = talk.award(bob)
+        mesh.add(award, alice.address)
+        mesh.add(award, ELSEWHERE)  # a second copy takes no second place
+        assert mesh._waiting_count == sum(map(len, mesh._waiting.values())) <= 12
+    for talk in talks:
+        mesh.add(talk.request, alice.address)
+    states = [view.stages["draft"].state for view in mesh.tasks() if view.stages["draft"].state == "awarded"]
+    assert 1 <= len(states) <= 6
+    assert (mesh._waiting_count, mesh._waiting) == (0, {})
+
+
+@pytest.mark.usefixtures("small")
+def test_more_may_wait_than_a_task_can_hold(alice: Author, bob: Author) -> None:
+    talk = Conversation(alice)
+    award = talk.award(bob)
+    mesh = folded(*((talk.start(award), bob.address) for _ in range(11)))
+    assert code_of(mesh, talk.request, alice.address) == ""
+    assert (mesh._waiting_count, mesh._waiting) == (0, {})
+    assert code_of(mesh, award, alice.address) == "state.full"
+
+
+def test_remembered_ids_are_bounded(alice: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh_module, "_REMEMBERED_IDS", 5)
+    mesh = Mesh(ROOM)
+    messages = [alice.say(presence.Leave(revision=number)) for number in range(9)]
+    for message in messages:
+        assert mesh.add(message, alice.address) == "new"
+    assert len(mesh._origins) == 5
+    assert mesh.add(messages[-1], alice.address) == "duplicate"
+    assert mesh.add(messages[0], alice.address) == "new"  # forgotten; folding it again changes nothing
+    assert mesh.peers[alice.did].left_revision == 8
