@@ -8,14 +8,14 @@ and re-encoding (``carrier``); what fails there comes here to learn why.
 from __future__ import annotations
 
 import re
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import msgspec
 
 from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
 from clawnet_proto.specification import LIMITS
 
-Value: TypeAlias = Union[str, int, bool, list["Value"], dict[str, "Value"]]
+Value: TypeAlias = str | int | bool | list["Value"] | dict[str, "Value"]
 
 _KEY = re.compile(r"[a-z0-9_.-]{1,64}", re.ASCII)
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")

@@ -42,9 +42,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _ENVELOPES: Mapping[str, Any] = {name: Envelope[body] for name, body in BODIES.items()}  # type: ignore[valid-type]
 # Canonical keys are sorted and no key of the envelope follows "type": its value closes the text.
 _TYPE_MARK: Final = '"type":"'
-_DECODERS: Mapping[str, Any] = {
-    name + '"}': msgspec.json.Decoder(kind).decode for name, kind in _ENVELOPES.items()
-}
+_DECODERS: Mapping[str, Any] = {name + '"}': msgspec.json.Decoder(kind).decode for name, kind in _ENVELOPES.items()}
 
 
 def verify(text: bytes | str) -> Message:
@@ -78,7 +76,7 @@ def verify(text: bytes | str) -> Message:
     if envelope is None or envelope.kid != carrier.kid or _encode(envelope) != env:
         envelope = _decode_exactly(carrier)
     _check_envelope(envelope)
-    return Message(message_id(signed), envelope)
+    return Message(message_id(signed), envelope, len(env))
 
 
 def _carrier_fault(data: bytes) -> RemoteProtocolError:
@@ -176,7 +174,7 @@ def sign(key: SigningKey, envelope: Envelope[Any]) -> tuple[bytes, Message]:
     data = _encode_carrier(Carrier(PROTOCOL_VERSION, key.did, text, signature))
     if len(data) > LIMITS.carrier_bytes:
         raise LocalProtocolError("size.carrier", f"{len(data)} bytes")
-    return data, Message(message_id(signed), checked)
+    return data, Message(message_id(signed), checked, len(env))
 
 
 def body_type(body: Record) -> str:

@@ -1,10 +1,10 @@
 """One tree of errors; the codes are those of ``spec/errors.json`` (spec/09-errors.md).
 
-    ProtocolError               something is not as the specification says
-    +-- LocalProtocolError      we were about to send it
-    +-- RemoteProtocolError     a peer sent it
-    KeyFileError                a key file is missing, malformed or open to others
-    TranscriptError             a line of a transcript is damaged
+ProtocolError               something is not as the specification says
++-- LocalProtocolError      we were about to send it
++-- RemoteProtocolError     a peer sent it
+KeyFileError                a key file is missing, malformed or open to others
+TranscriptError             a line of a transcript is damaged
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Literal
 
 from msgspec import UNSET
 
-from clawnet_proto.message import Message
 from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.message import Message
 from clawnet_proto.specification import TYPES
 
 

@@ -14,11 +14,12 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET
 
-from clawnet_proto.message import Message
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import presence
 from clawnet_proto.families.task_state import TaskView, derive
+from clawnet_proto.message import Message
 from clawnet_proto.specification import LIMITS, TYPES
+from clawnet_proto.wire import present
 
 Binding = Literal["bound", "unbound", "relayed"]
 Folded = Literal["new", "duplicate"]
@@ -62,32 +63,60 @@ class Peer(msgspec.Struct, kw_only=True):
 
 
 class _Thread:
-    """A task's messages, and its state once somebody asks for it."""
+    """A task's messages by sender, and its state once somebody asks for it.
+
+    Everybody fills up only what is his own: the requester's messages, and those of whom it awarded, are kept
+    whatever others send. Offers are for the requester alone and are no part of the state.
+    """
 
     def __init__(self, request: Message) -> None:
         self.request = request
-        self.messages: dict[tuple[str, ...], Message] = {}
+        self.size = request.size
         self.view: TaskView | None = None
+        self._senders: dict[str, dict[tuple[str, ...], Message]] = {request.sender: {}}
+        self._awarded: set[str] = set()
 
     def add(self, message: Message) -> None:
+        if message.type == "task.offer":
+            return
+        ours = message.sender == self.request.sender
+        messages = self._senders.get(message.sender)
+        if messages is None:
+            self._make_room(message.sender)
+            messages = self._senders[message.sender] = {}
         place = _place(message)
-        kept = self.messages.get(place)
-        if kept is None and len(self.messages) >= LIMITS.messages_per_task:
+        kept = messages.get(place)
+        if kept is None and len(messages) >= (LIMITS.messages_per_task if ours else LIMITS.messages_per_sender):
             raise RemoteProtocolError("state.full", "messages of one task")
         if kept is None or _newer(message, kept):
-            self.messages[place] = message
+            messages[place] = message
+            self.size += message.size - (kept.size if kept is not None else 0)
+            if ours and message.type == "task.award":
+                self._awarded.update(present(message.envelope.recipients, ()))
             self.view = None
+
+    def _make_room(self, sender: str) -> None:
+        if len(self._senders) <= LIMITS.senders_per_task:
+            return
+        strangers = self._senders.keys() - self._awarded - {self.request.sender}
+        if not strangers:
+            raise RemoteProtocolError("state.full", "senders of one task")
+        self.size -= sum(message.size for message in self._senders.pop(min(strangers)).values())
+
+    def kept(self, sender: str, place: tuple[str, ...]) -> Message | None:
+        """The message of a sender in a place, if there is one."""
+        return self._senders.get(sender, {}).get(place)
 
     def derive(self) -> TaskView:
         if self.view is None:
-            self.view = derive(self.request, self.messages.values())
+            self.view = derive(self.request, [message for kept in self._senders.values() for message in kept.values()])
         return self.view
 
 
 def _place(message: Message) -> tuple[str, ...]:
-    """Of an attempt's progress only the newest is kept, for each sender, so that nobody displaces another's."""
+    """Of an attempt's progress only the newest is kept."""
     if message.type == "task.progress":
-        return message.body.stage, str(message.body.attempt), message.sender
+        return message.body.stage, str(message.body.attempt)
     return (message.id,)
 
 
@@ -106,9 +135,11 @@ class Mesh:
     def __init__(self, room: str) -> None:
         self.room = room
         self.peers: dict[str, Peer] = {}
+        self.presence_changes = 0  # while it stays the same, so does who is there, but for the passing of time
         self._threads: dict[str, _Thread] = {}
         self._waiting: dict[str, dict[str, Message]] = {}
         self._waiting_count = 0
+        self._size = 0  # bytes of all tasks
         self._origins: OrderedDict[str, set[str]] = OrderedDict()
         self._holders: dict[str, set[str]] = {}
 
@@ -126,6 +157,7 @@ class Mesh:
         peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
         family = TYPES[message.type].family
         if family == "presence":
+            self.presence_changes += 1
             self._add_presence(peer, message, address)
         elif family == "task":
             self._add_task(message)
@@ -165,12 +197,19 @@ class Mesh:
         if bound:
             holders = self._holders.setdefault(address, set())
             if peer.did not in holders and len(holders) >= _IDENTITIES_PER_ADDRESS:
-                raise RemoteProtocolError("state.full", "identities of one address")
+                self._unbind(min(holders, key=lambda did: (self.peers[did].last_sent_ms, did)), address)
             holders.add(peer.did)
             peer.addresses.add(address)
         rank = (bound, body.revision, message.id)
         if kept is None or rank >= (peer.bound, kept.body.revision, kept.id):
             peer.announce, peer.bound = message, bound
+
+    def _unbind(self, did: str, address: str) -> None:
+        """An account that makes new identities displaces its own, the one silent longest first."""
+        peer = self.peers[did]
+        self._holders[address].discard(did)
+        peer.addresses.discard(address)
+        peer.bound = bool(peer.addresses)
 
     def _add_task(self, message: Message) -> None:
         thread_id = message.id if message.type == "task.request" else str(message.envelope.thread)
@@ -179,7 +218,10 @@ class Mesh:
             if thread is None:
                 self._open_thread(message)
         elif thread is not None:
+            before = thread.size
             thread.add(message)
+            self._size += thread.size - before
+            self._forget_tasks()
         else:
             self._wait(thread_id, message)
 
@@ -189,9 +231,15 @@ class Mesh:
             self._waiting_count -= 1
             with suppress(RemoteProtocolError):
                 thread.add(message)
-        if len(self._threads) > LIMITS.tasks:
-            # The new one may be the oldest: which tasks stay does not depend on their order of arrival.
-            del self._threads[min(self._threads.values(), key=_age).request.id]
+        self._size += thread.size
+        self._forget_tasks()
+
+    def _forget_tasks(self) -> None:
+        """Which tasks stay does not depend on their order of arrival: the new one may be the oldest."""
+        while self._threads and (len(self._threads) > LIMITS.tasks or self._size > LIMITS.fold_bytes):
+            oldest = min(self._threads.values(), key=_age)
+            self._size -= oldest.size
+            del self._threads[oldest.request.id]
 
     def _wait(self, thread_id: str, message: Message) -> None:
         if message.id in self._waiting.get(thread_id, {}):
@@ -220,7 +268,7 @@ class Mesh:
         found = thread.derive().stages.get(stage)
         if found is None or attempt not in found.attempts:
             return None
-        return thread.messages.get((stage, str(attempt), found.attempts[attempt].executor))
+        return thread.kept(found.attempts[attempt].executor, (stage, str(attempt)))
 
     def binding(self, message: Message) -> Binding:
         """Whether the sender's own address delivered this message, somebody else's, or one nobody knows."""

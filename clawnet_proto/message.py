@@ -14,6 +14,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     envelope: Envelope[Any]
+    size: int = 0  # bytes of the envelope's text
 
     @property
     def type(self) -> str:

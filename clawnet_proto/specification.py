@@ -28,8 +28,11 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inline_text_bytes: int
     waiting_messages: int
     messages_per_task: int
+    messages_per_sender: int
+    senders_per_task: int
     tasks: int
     peers: int
+    fold_bytes: int
 
 
 class TypeRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from clawnet_proto.signing import digest
 from clawnet_proto.wire import Digest, Millis, Record
 
 FORMAT = "1"
-_LINE_BYTES = 1 << 20
+_LINE_BYTES = 1 << 23
 
 
 class Header(Record, frozen=True, kw_only=True):
@@ -58,9 +58,7 @@ class Writer:
         self._previous = ""
 
     def header(self, *, created_ms: int, recorder: str) -> bytes:
-        return self._line(
-            Header(clawnet_transcript="1", created_ms=created_ms, recorder=recorder, link="")
-        )
+        return self._line(Header(clawnet_transcript="1", created_ms=created_ms, recorder=recorder, link=""))
 
     def entry(
         self,
@@ -99,7 +97,7 @@ def read(lines: Iterable[bytes]) -> Iterator[tuple[int, Header | Entry | Transcr
     """
     previous = ""
     number = 0
-    for number, line in enumerate(lines, 1):  # noqa: B007
+    for number, line in enumerate(lines, 1):
         try:
             record = _read_line(line, Header if number == 1 else Entry)
         except TranscriptError as error:

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from clawnet_proto.message import Message
 from clawnet_proto.families import task
+from clawnet_proto.message import Message
 from clawnet_proto.specification import STATES
 from clawnet_proto.wire import present
 
@@ -165,9 +165,7 @@ def _depth(message: Message, known: Mapping[str, Message]) -> int:
     return depth
 
 
-def _derive_stage(
-    view: TaskView, spec: task.Stage, counted: list[Message], known: Mapping[str, Message]
-) -> StageView:
+def _derive_stage(view: TaskView, spec: task.Stage, counted: list[Message], known: Mapping[str, Message]) -> StageView:
     stage = StageView(spec=spec, state="submitted", attempts={})
     mine = [message for message in counted if message.body.stage == spec.id]
     awards = {message.body.attempt: message for message in mine if message.type == "task.award"}

@@ -1,4 +1,4 @@
-"""Property tests draw the same examples in every run, and keep nothing on disk."""
+"""Property tests draw the same examples in every run."""
 
 from __future__ import annotations
 

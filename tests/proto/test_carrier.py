@@ -65,6 +65,7 @@ def test_every_type_comes_back_as_it_was_signed(kind: str) -> None:
     message = verify(ALICE.carrier_of(env))
     assert message.type == kind.split(maxsplit=1)[0]
     assert message.sender == ALICE.did
+    assert message.size == len(env.encode())
     assert message.id == message_id(signed_bytes(env.encode())) == digest(signed_bytes(env.encode()))
     assert sign(ALICE.key, message.envelope) == (json_carrier(env), message)
     assert type(message.body) is BODIES[message.type]

@@ -31,8 +31,15 @@ def code_of(mesh: Mesh, message: Message, address: str) -> str:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test can reach."""
-    bounds = msgspec.structs.replace(LIMITS, peers=8, tasks=6, messages_per_task=10, waiting_messages=12)
-    monkeypatch.setattr(mesh_module, "LIMITS", bounds)
+    bounds = {
+        "peers": 8,
+        "tasks": 6,
+        "messages_per_task": 10,
+        "messages_per_sender": 5,
+        "senders_per_task": 3,
+        "waiting_messages": 12,
+    }
+    monkeypatch.setattr(mesh_module, "LIMITS", msgspec.structs.replace(LIMITS, **bounds))
 
 
 def strangers(count: int) -> list[Author]:
@@ -75,16 +82,17 @@ def test_an_address_outlives_one_of_its_identities(alice: Author) -> None:
     assert mesh.conflicts() == {}
 
 
-def test_an_account_proves_a_bounded_number_of_identities(alice: Author) -> None:
-    mesh = Mesh(ROOM)
-    codes = []
-    for author in strangers(10):
+def test_an_account_that_makes_new_identities_displaces_its_own(alice: Author, bob: Author) -> None:
+    mesh = folded((bob.say(announce(bob)), bob.address))
+    authors = strangers(10)
+    announces = []
+    for number, author in enumerate(authors):
         body = announce(author, addresses=(presence.Address(uri=alice.address),))
-        codes.append(code_of(mesh, author.say(body), alice.address))
-        assert code_of(mesh, author.say(body), alice.address) == codes[-1]
-    assert codes == [""] * 8 + ["state.full"] * 2
-    assert len(mesh.conflicts()[alice.address]) == 8
-    assert mesh.peers[strangers(10)[9].did].announce is None
+        announces.append(author.say(body, sent_ms=NOW_MS + number))
+        assert code_of(mesh, announces[-1], alice.address) == ""
+    assert mesh.conflicts() == {alice.address: sorted(author.did for author in authors[2:])}
+    assert [mesh.binding(message) for message in announces] == ["unbound"] * 2 + ["bound"] * 8
+    assert [peer.did for peer in mesh.live_peers(NOW_MS)] == sorted([authors[-1].did, bob.did])
 
 
 @pytest.mark.usefixtures("small")
@@ -98,14 +106,18 @@ def test_of_too_many_tasks_the_oldest_are_forgotten_in_every_order(alice: Author
 
 
 @pytest.mark.usefixtures("small")
-def test_a_task_has_a_bounded_number_of_messages(alice: Author, bob: Author) -> None:
+def test_everybody_fills_only_what_is_his_own(alice: Author, bob: Author, carol: Author) -> None:
     talk = Conversation(alice)
     award = talk.award(bob)
     mesh = folded((talk.request, alice.address), (award, alice.address))
-    codes = [code_of(mesh, talk.start(award), bob.address) for _ in range(12)]
-    assert codes == [""] * 9 + ["state.full"] * 3
-    assert code_of(mesh, talk.said[1], ELSEWHERE) == ""  # what is there already needs no room
+    strange = [code_of(mesh, talk.start(award, by=carol), carol.address) for _ in range(7)]
+    assert strange == [""] * 5 + ["state.full"] * 2
+    codes = [code_of(mesh, talk.start(award), bob.address) for _ in range(7)]
+    assert codes == [""] * 5 + ["state.full"] * 2
+    assert code_of(mesh, talk.said[-7], ELSEWHERE) == ""  # what is there already needs no room
     assert code_of(mesh, talk.progress(award), bob.address) == "state.full"
+    awards = [code_of(mesh, talk.award(bob, attempt=number), alice.address) for number in range(2, 13)]
+    assert awards == [""] * 9 + ["state.full"] * 2
 
 
 @pytest.mark.usefixtures("small")
@@ -115,10 +127,65 @@ def test_progress_cannot_fill_a_task_however_it_is_labeled(alice: Author, bob: A
     mesh = folded((talk.request, alice.address), (award, alice.address))
     assert [code_of(mesh, talk.progress(award, index), bob.address) for index in range(30)] == [""] * 30
     codes = []
-    for number in range(12):
+    for number in range(7):
         body = task.Progress(stage=f"s{number}", attempt=1 + number, index=0, tokens=0, offset=0)
         codes.append(code_of(mesh, talk.say(bob, body, award, alice.did), bob.address))
-    assert codes == [""] * 8 + ["state.full"] * 4
+    assert codes == [""] * 4 + ["state.full"] * 3
+
+
+@pytest.mark.usefixtures("small")
+def test_many_senders_displace_neither_the_requester_nor_whom_it_awarded(alice: Author, bob: Author) -> None:
+    talk = Conversation(alice)
+    award = talk.award(bob)
+    start = talk.start(award)
+    mesh = folded((talk.request, alice.address), (award, alice.address), (start, bob.address))
+    for stranger in strangers(12):
+        assert code_of(mesh, talk.start(award, by=stranger), stranger.address) == ""
+    view = mesh.task(talk.request.id)
+    assert view is not None
+    assert view.stages["draft"].state == "working"
+    assert list(view.errors.values()) == ["task.not_permitted"] * 2
+    assert mesh._size == mesh._threads[talk.request.id].size
+
+
+@pytest.mark.usefixtures("small")
+def test_a_task_has_a_bounded_number_of_executors(alice: Author) -> None:
+    talk = Conversation(alice)
+    mesh = folded((talk.request, alice.address))
+    codes = []
+    for number, author in enumerate(strangers(5), 1):
+        award = talk.award(author, attempt=number)
+        mesh.add(award, alice.address)
+        codes.append(code_of(mesh, talk.start(award), author.address))
+    assert codes == [""] * 3 + ["state.full"] * 2
+
+
+def test_offers_are_for_the_requester_and_take_no_room(alice: Author) -> None:
+    talk = Conversation(alice)
+    mesh = folded((talk.request, alice.address))
+    before = mesh._size
+    offer = task.Offer(stages=(task.StageOffer(stage="draft", wait_ms=0),))
+    for stranger in strangers(80):
+        assert code_of(mesh, talk.say(stranger, offer, talk.request, alice.did), stranger.address) == ""
+    assert mesh._size == before
+
+
+def test_tasks_have_a_bounded_number_of_bytes(alice: Author, bob: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks = [Conversation(alice) for _ in range(5)]
+    whole = sum(talk.request.size for talk in talks)
+    monkeypatch.setattr(mesh_module, "LIMITS", msgspec.structs.replace(LIMITS, fold_bytes=whole))
+    chance = random.Random(2)
+    for _ in range(20):
+        mesh = folded(*((talk.request, alice.address) for talk in chance.sample(talks, len(talks))))
+        assert mesh._size == whole
+    oldest = min(talks, key=lambda talk: talk.request.id)
+    mesh.add(oldest.award(bob), alice.address)
+    assert mesh.task(oldest.request.id) is None
+    assert mesh._size == whole - oldest.request.size
+    for talk in talks:
+        for index in range(40):
+            mesh.add(talk.progress(talk.award(bob, attempt=1 + index), index), bob.address)
+            assert mesh._size == sum(thread.size for thread in mesh._threads.values()) <= whole
 
 
 @pytest.mark.usefixtures("small")
@@ -144,7 +211,8 @@ def test_more_may_wait_than_a_task_can_hold(alice: Author, bob: Author) -> None:
     mesh = folded(*((talk.start(award), bob.address) for _ in range(11)))
     assert code_of(mesh, talk.request, alice.address) == ""
     assert (mesh._waiting_count, mesh._waiting) == (0, {})
-    assert code_of(mesh, award, alice.address) == "state.full"
+    assert code_of(mesh, talk.start(award), bob.address) == "state.full"
+    assert code_of(mesh, award, alice.address) == ""
 
 
 def test_remembered_ids_are_bounded(alice: Author, monkeypatch: pytest.MonkeyPatch) -> None:

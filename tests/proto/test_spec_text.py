@@ -20,9 +20,7 @@ from clawnet_proto.families.task_prompt import render
 from clawnet_proto.specification import ERRORS, LIMITS, STATES, TYPES, directory
 
 FOLDER = directory()
-FILES = {
-    path.relative_to(FOLDER).as_posix(): path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.md"))
-}
+FILES = {path.relative_to(FOLDER).as_posix(): path.read_text("utf-8") for path in sorted(FOLDER.rglob("*.md"))}
 PREFIX = {
     "01-terms.md": "TERM", "02-messages.md": "MSG", "03-canonical-text.md": "CAN", "04-identity.md": "ID",
     "05-signatures.md": "SIG", "06-presence.md": "PRE", "07-handshake.md": "HS", "08-task.md": "TASK",
@@ -65,10 +63,7 @@ def code(cell: str) -> str:
 
 def requirements() -> list[tuple[str, str]]:
     return [
-        (file, match.group(1))
-        for file, text in FILES.items()
-        for block in blocks(text)
-        if (match := HEAD.match(block))
+        (file, match.group(1)) for file, text in FILES.items() for block in blocks(text) if (match := HEAD.match(block))
     ]
 
 
@@ -195,10 +190,7 @@ STRUCTS: list[Any] = [
 def test_field_tables(struct: Any) -> None:
     """Each struct has one table of its fields, which says what is optional."""
     found = [
-        rows
-        for text in FILES.values()
-        for rows in tables(text)
-        if rows[0] == [struct.__name__, "type", "meaning"]
+        rows for text in FILES.values() for rows in tables(text) if rows[0] == [struct.__name__, "type", "meaning"]
     ]
     assert len(found) == 1
     told = [(code(row[0]), row[1].endswith("optional")) for row in found[0][1:]]
