@@ -32,6 +32,7 @@ from bots.intake import Intake, seen
 from bots.outbox import Entry, Outbox
 from bots.recorder import Recorder
 from bots.rendering import full
+from bots.roster import Roster
 from bots.store import Store
 from bots.transports import Room, Transport
 from clawnet_proto import PROTOCOL_VERSION, base64url
@@ -39,7 +40,7 @@ from clawnet_proto.carrier import body_type, sign, verify
 from clawnet_proto.envelope import Envelope
 from clawnet_proto.errors import ProtocolError, RemoteProtocolError
 from clawnet_proto.families.presence import Address
-from clawnet_proto.mesh import Mesh
+from clawnet_proto.mesh import Mesh, Peer
 from clawnet_proto.message import Message
 from clawnet_proto.specification import TYPES
 from clawnet_proto.wire import Record, present
@@ -51,6 +52,7 @@ _GOODBYE_S = 5.0
 _ECHO_S = 2.0
 _ENGINE_PATIENCE_S = 30.0
 _BATCH = 200
+_RENEW_S = 60.0  # between looks for an engine that is not there
 
 OpenTransport = Callable[["Agent"], Transport]
 
@@ -63,7 +65,8 @@ class Agent:
     """A running agent; also the ``Context`` of its behaviours.
 
     ``run`` goes on until ``stop`` is called or the transport cannot go on. ``synced`` is set once what the
-    room's history holds is folded and our announce is on its way. ``clock`` gives Unix milliseconds,
+    room's history holds is folded and our announce is on its way, ``barred`` once we know that none of the
+    configured rooms will have us. ``clock`` gives Unix milliseconds,
     ``entropy`` so many bytes that nobody can foresee.
     """
 
@@ -95,9 +98,13 @@ class Agent:
         self._stopping = asyncio.Event()
         self._recorder = recorder
         self._ready = False
+        self._engine_failed = False
+        self._renewing: asyncio.Task[None] | None = None
+        self._renew_s = 0.0  # when to look for models again, by the loop's clock; 0: no need
         self._failure: BaseException | None = None
         self.transport = open_transport(self)
         self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
+        self.roster = Roster(self.transport, self.mesh, self.now_ms)
         self.intake = Intake(identity.did, self.transport, self.mesh, self.now_ms, self.notify, self._opened)
         self.handshakes = HandshakeBehaviour(self, self._current_announce)
         self.presence = PresenceBehaviour(self, self.handshakes)
@@ -127,6 +134,9 @@ class Agent:
                 raise RemoteProtocolError("room.mismatch", "a room we are not in")
             mesh = self._meshes[room] = Mesh(room)
         return mesh
+
+    def live_peers(self, room: str) -> Sequence[Peer]:
+        return self.roster.live_peers(room)
 
     def acted_upon(self, message: Message) -> bool:
         return self.intake.acted_upon(message)
@@ -223,10 +233,12 @@ class Agent:
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if isinstance(error, StoreError):
             # Without its store the agent cannot keep a promise any more.
             self._failure = self._failure or error
             self.stop()
+        elif error is not None:
+            log.error("work failed", exc_info=error)
 
     def shut_out(self, rooms: Collection[str]) -> None:
         """These of the configured rooms will not have us."""
@@ -330,9 +342,12 @@ class Agent:
         """Handle what arrives, batch by batch, and let time pass."""
         # Work that arrived while we were away is not to be declined because our models are not known yet.
         await asyncio.wait([engine], timeout=_ENGINE_PATIENCE_S)
+        connected = False
         while not self._stopping.is_set():
             self._woken.clear()
-            while batch := self.store.unhandled(_BATCH):
+            # Before the first sync nobody knows who is joined, and so who may speak directly.
+            connected = connected or self.transport.online
+            while connected and (batch := self.store.unhandled(_BATCH)):
                 self._handle_batch(batch)
                 # Everything else gets its turn between batches.
                 await asyncio.sleep(0)
@@ -348,14 +363,18 @@ class Agent:
                 pass
 
     def _handle_batch(self, batch: Sequence[tuple[int, Any]]) -> None:
-        if self._recorder is not None:
-            for _, delivery in batch:
-                self._recorder.record(delivery)
         # What a power failure takes back is handled anew, and nothing of it was sent: a batch to send is durable.
         with self.store.transaction(durable=False):
-            for item in self.intake.fold(delivery for _, delivery in batch):
+            items = self.intake.fold(delivery for _, delivery in batch)
+            outside = {seq for seq, delivery in batch if delivery in self.intake.outsiders}
+            if self._recorder is not None:
+                for seq, delivery in batch:
+                    if seq not in outside:
+                        self._recorder.record(delivery)
+            for item in items:
                 self._act(item)
-            self.store.handled(seq for seq, _ in batch)
+            self.store.handled(seq for seq, _ in batch if seq not in outside)
+            self.store.forget(outside)
             if self._ready:
                 self._advance()
 
@@ -381,15 +400,39 @@ class Agent:
         self._ready = True
         self.requester.resume()
         self.executor.resume()
+        self.people.resume()
         self.presence.open()
         self._advance()
         self.synced.set()
 
     async def _renew_models(self, engine: asyncio.Future[None]) -> None:
-        """An engine that came up late, or went away, changes what we announce."""
-        if self.engine is not None and engine.done() and self.engine.health.state == "failed" and self.models:
+        """An engine that came up late, went away or is back changes what we announce."""
+        if self.engine is None or not engine.done() or (self._renewing and not self._renewing.done()):
+            return
+        health, now = self.engine.health, asyncio.get_running_loop().time()
+        recovered = self._engine_failed and health.state == "ready"
+        self._engine_failed = health.state == "failed"
+        if self.models and self._engine_failed:
             self.models = ()
-            self.notify(Notice(at_ms=self.now_ms(), text=self.engine.health.detail))
+            self.notify(Notice(at_ms=self.now_ms(), text=health.detail))
+        if self.models:
+            self._renew_s = 0.0
+        elif recovered or 0 < self._renew_s <= now:
+            self._renewing = self.spawn(self._look_for_models(self.engine))
+            self._renew_s = now + _RENEW_S
+        elif not self._renew_s:
+            self._renew_s = now + _RENEW_S
+
+    async def _look_for_models(self, engine: Engine) -> None:
+        try:
+            await engine.start()
+            self.models = tuple(await engine.models())
+        except ClawbotError as error:
+            log.info("Still without a model: %s", error)
+        if self.models:
+            names = ", ".join(model.name for model in self.models)
+            self.notify(Notice(at_ms=self.now_ms(), text=f"The engine {engine.name} is there: {names}."))
+            self.wake()
 
     def _advance(self) -> None:
         now = self.now_ms()

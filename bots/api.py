@@ -27,6 +27,8 @@ from bots.lifetime import taking_part
 from bots.opening import open_agent
 from bots.paths import paths_of
 from bots.ranking import capable
+from bots.service import unsayable
+from clawnet_proto.errors import LocalProtocolError
 from clawnet_proto.families import presence, task
 from clawnet_proto.mesh import Peer
 
@@ -73,8 +75,7 @@ class Clawnet:
         return [peer.did for peer in self._peers() if peer.body is not None and capable(peer.body, stage)]
 
     def _peers(self) -> list[Peer]:
-        mesh = self.agent.mesh(self.room)
-        return [peer for peer in mesh.live_peers(self.agent.now_ms()) if peer.did != self.agent.identity.did]
+        return [peer for peer in self.agent.live_peers(self.room) if peer.did != self.agent.identity.did]
 
     def _hops(self, parent: str) -> int:
         view = self.agent.mesh(self.room).task(parent) if parent else None
@@ -143,6 +144,8 @@ class Clawnet:
         try:
             task_id = self.agent.requester.request(order)
             return await ended
+        except LocalProtocolError as error:
+            raise unsayable(error) from None
         finally:
             end()
             if task_id in self.agent.requester.open_tasks():

@@ -33,7 +33,7 @@ class AgentSection(Section, frozen=True, kw_only=True):
     kind: Literal["human", "ai", "hybrid", "system"] = "ai"
     role: Token = "generalist"
     description: Annotated[str, Meta(max_length=300)] = ""
-    region: str = ""
+    region: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9_.-]{0,63})?\Z")] = ""  # a Token, or not told
     wants: tuple[Token, ...] = ()
     offers: tuple[Token, ...] = ()
 
@@ -84,6 +84,7 @@ class PeopleSection(Section, frozen=True, kw_only=True):
     answer: Literal["nobody", "listed", "room"] = "room"
     listed: tuple[str, ...] = ()
     questions_per_minute: Positive = 6
+    questions_per_minute_strangers: Positive = 30
 
 
 class RequestsSection(Section, frozen=True, kw_only=True):
@@ -161,7 +162,7 @@ def _typed(text: str, kind: Any, name: str) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError("config.invalid", f"The environment variable for {name}: {error}.") from None
+        raise ConfigError("config.invalid", f"The environment variable for {name}: {_plain(str(error))}.") from None
 
 
 TEMPLATE = """\
@@ -212,6 +213,7 @@ hops = 3                     # how far a request may have been passed on from ag
 answer = "room"              # nobody, listed, or room
 listed = []
 questions_per_minute = 6     # of one person
+questions_per_minute_strangers = 30   # of all people together that are not listed
 
 [requests]                   # how this agent asks others
 lease_ms = 15000             # silence after which a stage is awarded to somebody else

@@ -8,15 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
+import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
 
 from bots.errors import ClawbotError, ConfigError
+from bots.paths import make_private
 from bots.service import AnyAnswer, AnyRequest, Failure, Service
+
+log = logging.getLogger(__name__)
 
 _LINE_BYTES = 1 << 20
 _PATH_BYTES = 100  # what a socket address holds on every system
@@ -28,10 +33,25 @@ _decode_answer = msgspec.json.Decoder(AnyAnswer).decode
 def socket_path(state: Path) -> Path:
     """Where an agent with this state folder listens: there, or in a private folder if that path is too long."""
     path = state / "control.sock"
-    if len(os.fsencode(path)) <= _PATH_BYTES:
-        return path
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"clawnet-{os.getuid()}" / f"{name}.sock"
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16] + ".sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    places = [path, Path(tempfile.gettempdir()) / f"clawnet-{os.getuid()}" / name]
+    if runtime.startswith("/"):
+        places.insert(1, Path(runtime) / "clawnet" / name)
+    return next((place for place in places if len(os.fsencode(place)) <= _PATH_BYTES), places[-1])
+
+
+def _check_private(folder: Path) -> None:
+    """Raises ConfigError unless nobody else can have put anything into this folder; OSError if it is not there."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise ConfigError(
+            "control.folder",
+            f"{folder} is no folder of yours: whoever listens there may be somebody else.",
+            "Remove it, or set XDG_RUNTIME_DIR to a private folder.",
+        )
+    if status.st_mode & 0o077:
+        raise ConfigError("control.folder", f"The folder {folder} is open to others.", f"Run: chmod 700 {folder}")
 
 
 class ControlServer:
@@ -41,13 +61,11 @@ class ControlServer:
         self._service = service
         self._path = path
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> ControlServer:
-        folder = self._path.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        status = folder.stat()
-        if status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise ConfigError("control.folder", f"The folder {folder} is open to others.", f"Run: chmod 700 {folder}")
+        make_private(self._path.parent)
+        _check_private(self._path.parent)
         # The store's lock says that no other agent is alive here: what lies there is left over.
         self._path.unlink(missing_ok=True)
         mask = os.umask(0o177)
@@ -61,12 +79,17 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
         self._path.unlink(missing_ok=True)
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answering = asyncio.ensure_future(self._answer(reader, writer))
+        self._serving.add(answering)
         try:
-            await answering
+            await asyncio.wait([answering])
         finally:
+            self._serving.discard(answering)
             answering.cancel()
             writer.close()
             with contextlib.suppress(OSError):
@@ -93,9 +116,14 @@ class ControlServer:
         except StopAsyncIteration:
             pass
         except ClawbotError as error:
-            writer.write(_line(Failure(at_ms=0, code=error.code, message=error.message, hint=error.hint)))
+            usage = isinstance(error, ConfigError)
+            writer.write(_line(Failure(at_ms=0, code=error.code, message=error.message, hint=error.hint, usage=usage)))
         except OSError:
             pass
+        except Exception:
+            log.exception("a request could not be answered")
+            text = "The agent failed while it answered this."
+            writer.write(_line(Failure(at_ms=0, code="internal", message=text, hint="See its log.")))
         finally:
             gone.cancel()
             await stream.aclose()  # type: ignore[attr-defined]
@@ -105,9 +133,10 @@ def _line(answer: AnyAnswer) -> bytes:
     return msgspec.json.encode(answer) + b"\n"
 
 
-async def call(path: Path, request: AnyRequest) -> AsyncIterator[AnyAnswer]:
+async def call(path: Path, request: AnyRequest) -> AsyncGenerator[AnyAnswer, None]:
     """Ask a running agent. Raises ConnectionError if none listens, ClawbotError for what it refuses."""
     try:
+        _check_private(path.parent)
         reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_BYTES)
     except OSError as error:
         raise ConnectionError(str(error)) from None
@@ -117,7 +146,8 @@ async def call(path: Path, request: AnyRequest) -> AsyncIterator[AnyAnswer]:
         while line := await reader.readline():
             answer = _decode_answer(line)
             if isinstance(answer, Failure):
-                raise ClawbotError(answer.code, answer.message, answer.hint)
+                kind = ConfigError if answer.usage else ClawbotError
+                raise kind(answer.code, answer.message, answer.hint)
             yield answer
     finally:
         writer.close()

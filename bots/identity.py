@@ -14,7 +14,8 @@ from clawnet_proto.keys import SigningKey, read_key_file, write_key_file
 from clawnet_proto.sealing import SealKey
 from clawnet_proto.signing import digest
 
-_PURPOSES = ("identity", "next", "seal")
+# In the order in which they are made: the identity's presence says that the agent has all its keys.
+_PURPOSES = ("seal", "next", "identity")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -30,20 +31,31 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def create(folder: Path) -> Identity:
-    """Make the keys of a new agent, 0600 in a 0700 folder. Raises ConfigError if there are some already."""
+    """Make the keys of a new agent, 0600 in a 0700 folder, or those that an interrupted try did not make.
+
+    Raises ConfigError if they are all there already, or cannot be written.
+    """
+    if complete(folder):
+        raise ConfigError("keys.exist", f"There are keys in {folder} already; a key is never overwritten.")
     make_private(folder)
     try:
         for purpose in _PURPOSES:
-            write_key_file(folder / f"{purpose}.key", os.urandom(32), purpose)
+            if not (folder / f"{purpose}.key").exists():
+                write_key_file(folder / f"{purpose}.key", os.urandom(32), purpose)
     except KeyFileError as error:
-        raise ConfigError("keys.exist", str(error)) from None
+        raise ConfigError("keys.unwritable", str(error), "Make room, or give yourself the right, and repeat.") from None
     return load(folder)
+
+
+def complete(folder: Path) -> bool:
+    """Whether all key files of an agent are there."""
+    return all((folder / f"{purpose}.key").exists() for purpose in _PURPOSES)
 
 
 def load(folder: Path) -> Identity:
     """Read the keys. Raises ConfigError with the way out."""
     try:
-        identity, following, seal = (read_key_file(folder / f"{purpose}.key", purpose) for purpose in _PURPOSES)
+        seal, following, identity = (read_key_file(folder / f"{purpose}.key", purpose) for purpose in _PURPOSES)
     except KeyFileError as error:
         raise ConfigError("keys.unreadable", str(error), "Run `clawbot init` to make keys for a new agent.") from None
     return Identity(SigningKey(identity), SealKey(seal), digest(SigningKey(following).public))

@@ -32,7 +32,11 @@ _DEFERRED = 256
 
 
 class Intake:
-    """The one way in. ``mesh`` gives the fold of a room; ``now_ms`` is the wall clock."""
+    """The one way in. ``mesh`` gives the fold of a room; ``now_ms`` is the wall clock.
+
+    ``outsiders`` are the deliveries of the last batch that were refused because their sender is not joined to
+    the room: nothing to remember, for after a restart nobody could tell that they were.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Intake:
         self._told: OrderedDict[str, str] = OrderedDict()
         self._deferred: OrderedDict[tuple[str, str], tuple[Delivery, Message]] = OrderedDict()
         self.refused = 0
+        self.outsiders: set[Delivery] = set()
 
     def refold(self, deliveries: Iterable[Delivery]) -> None:
         """Fold what an earlier run has handled: nobody acts on it again, and what waited waits on."""
@@ -69,6 +74,7 @@ class Intake:
 
     def fold(self, deliveries: Iterable[Delivery]) -> list[Received | Question]:
         """Fold a batch and return what may be acted upon, in order of arrival."""
+        self.outsiders = set()
         items: list[Question | tuple[Delivery, Message]] = []
         for delivery in deliveries:
             items.extend((delivery, message) for message in self._messages(delivery, quiet=False))
@@ -96,7 +102,10 @@ class Intake:
         for index, carrier in enumerate(self._transport.carriers(delivery)):
             try:
                 message = verify(msgspec.json.encode(carrier))
-                self._fold_one(message, delivery)
+                self._check(message, delivery)
+                if not quiet:
+                    self._check_membership(message, delivery)
+                self._mesh(message.envelope.room).add(message, delivery.sender)
             except (RemoteProtocolError, msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
                 if not quiet:
                     self._refuse(delivery, index, error)
@@ -106,9 +115,12 @@ class Intake:
                 log.exception("carrier %d of %s from %s", index, delivery.event_id, delivery.sender)
                 continue
             folded.append(message)
+        if folded:
+            self.outsiders.discard(delivery)
         return folded
 
-    def _fold_one(self, message: Message, delivery: Delivery) -> None:
+    def _check(self, message: Message, delivery: Delivery) -> None:
+        """Whether it may be folded, by what it says itself. Raises RemoteProtocolError."""
         try:
             check_addressing(message, me=self._me, room=delivery.room, plane=delivery.plane)
         except RemoteProtocolError as error:
@@ -122,7 +134,16 @@ class Intake:
                 raise
             if error.code == "time.expired" and TYPES[message.type].expired == "ignored":
                 raise
-        self._mesh(message.envelope.room).add(message, delivery.sender)
+
+    def _check_membership(self, message: Message, delivery: Delivery) -> None:
+        """Whether its sender has a say in the room now. Raises RemoteProtocolError.
+
+        In the room's timeline the transport has seen to it already.
+        """
+        room = self._mesh(message.envelope.room).room
+        if delivery.plane == "direct" and not self._transport.is_member(room, delivery.sender):
+            self.outsiders.add(delivery)
+            raise RemoteProtocolError("binding.outsider")
 
     def _refuse(self, delivery: Delivery, index: int, error: Exception) -> None:
         code = error.code if isinstance(error, RemoteProtocolError) else "carrier.malformed"

@@ -17,8 +17,11 @@ JOIN_S = 60.0
 async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[None]:
     """Run an agent while the body runs, from the moment it is in a room; it leaves politely afterwards.
 
-    Raises ClawbotError if it cannot connect, or joins no room within ``join_s`` seconds.
+    Raises ClawbotError if it cannot connect, or joins no room within ``join_s`` seconds. If the agent ends
+    while the body still runs, the body is canceled and the error that ended the agent is raised.
     """
+    body = asyncio.current_task()
+    assert body is not None
     try:
         await agent.transport.connect()
     except BaseException as error:
@@ -31,6 +34,14 @@ async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[
     synced = asyncio.ensure_future(agent.synced.wait())
     barred = asyncio.ensure_future(agent.barred.wait())
     waiting: list[asyncio.Future[Any]] = [running, synced, barred]
+    inside = interrupted = False
+
+    def interrupt(_: object) -> None:
+        nonlocal interrupted
+        if inside:
+            interrupted = True
+            body.cancel()
+
     try:
         await asyncio.wait(waiting, timeout=join_s, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
@@ -43,7 +54,21 @@ async def taking_part(agent: Agent, *, join_s: float = JOIN_S) -> AsyncIterator[
             raise ClawbotError(
                 "room.none", f"No room could be joined within {join_s:.0f} s.", "Check the homeserver and --room."
             )
-        yield
+        running.add_done_callback(interrupt)
+        cancelling, inside = body.cancelling(), True
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Whoever else wants the body canceled is obeyed.
+            if not interrupted or body.cancelling() > cancelling + 1:
+                raise
+        finally:
+            inside = False
+            if interrupted:
+                body.uncancel()
+        if interrupted:
+            running.result()
+            raise ClawbotError("agent.stopped", "The agent was stopped.", "Start it again.")
     finally:
         synced.cancel()
         barred.cancel()

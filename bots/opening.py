@@ -57,6 +57,7 @@ async def open_agent(
             agent.now_ms,
             on_joined=lambda room: agent.wake(),
             on_online=lambda online: agent.outbox.nudge() if online else None,
+            on_refused=agent.shut_out,
         )
 
     try:

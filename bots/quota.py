@@ -55,6 +55,9 @@ class Quotas:
         self._limits = limits
         self._tokens = Bucket(limits.tokens_per_minute, now_ms)
         self._strangers = Bucket(limits.tasks_per_minute_strangers, now_ms)
+        # Where the owner lists friends, strangers leave half of everything to them.
+        share = limits.tokens_per_minute // 2 if limits.listed else limits.tokens_per_minute
+        self._strangers_tokens = Bucket(share, now_ms)
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def admit(self, address: str, tokens: int, now_ms: int) -> str:
@@ -66,7 +69,7 @@ class Quotas:
             ("tokens_per_minute", self._tokens, tokens),
         ]
         if not is_listed(address, limits.listed):
-            charges.insert(0, ("strangers", self._strangers, 1))
+            charges[:0] = [("strangers", self._strangers, 1), ("strangers", self._strangers_tokens, tokens)]
         taken: list[tuple[Bucket, int]] = []
         for name, bucket, amount in charges:
             if not bucket.take(amount, now_ms):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from pathlib import Path
-from typing import BinaryIO
 
-from bots.errors import ConfigError
+from bots.errors import ConfigError, StoreError
 from bots.transports import Delivery
 from clawnet_proto.transcript import Writer
 
 
 class Recorder:
-    """One transcript file, 0600, never over an existing one. Every line is flushed before anybody acts on it."""
+    """One transcript file, 0600, never over an existing one. Every line is written before anybody acts on it.
+
+    A line that cannot be written whole is taken back, and StoreError is raised.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -22,7 +26,8 @@ class Recorder:
         except OSError as error:
             raise ConfigError("record.unwritable", f"{path} cannot be written: {error.strerror}.") from None
         self.path = path
-        self._file: BinaryIO = os.fdopen(handle, "wb")
+        self._file = io.FileIO(handle, "wb")
+        self._whole = 0  # bytes of whole lines
         self._writer = Writer()
 
     def begin(self, *, created_ms: int, recorder: str) -> None:
@@ -43,11 +48,28 @@ class Recorder:
         )
 
     def _write(self, line: bytes) -> None:
-        self._file.write(line)
-        self._file.flush()
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._whole)
+            raise self._fault(error) from None
+        self._whole += len(line)
 
     def close(self) -> None:
         if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._fault(error) from None
+            finally:
+                self._file.close()
+
+    def _fault(self, error: OSError) -> StoreError:
+        return StoreError(
+            "record.failed",
+            f"The transcript {self.path} cannot be written on: {error.strerror}.",
+            "Free some space and record into another file; what this one holds is intact.",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import TypeAlias
 
 import msgspec
@@ -11,14 +12,17 @@ import msgspec
 from bots import pipelines
 from bots.agent import Agent
 from bots.behaviours.requester import Order
-from bots.errors import ClawbotError
+from bots.engines import Engine
+from bots.errors import ClawbotError, ConfigError
 from bots.events import AnyEvent, Event, Notice, TaskEnded
 from bots.ranking import capable
 from bots.rendering import clean, short
+from clawnet_proto.errors import LocalProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.presence import StageKind
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.mesh import Peer
+from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 
 _PATIENCE_S = 5.0
@@ -40,7 +44,10 @@ class Ask(Request, frozen=True, kw_only=True, tag="ask"):
     to: str = ""
     max_tokens: int = 64
     timeout_s: int = 900
-    roles: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()  # these and the following: whom we would rather have
+    models: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()  # by name or did
 
 
 class Peers(Request, frozen=True, kw_only=True, tag="peers"):
@@ -148,6 +155,7 @@ class Failure(Event, frozen=True, kw_only=True, tag="error"):
     code: str
     message: str
     hint: str = ""
+    usage: bool = False  # what was asked for makes no sense
 
 
 AnyAnswer: TypeAlias = AnyEvent | PeerSeen | TaskSeen | AgentStatus | Failure
@@ -170,16 +178,20 @@ class Service:
             Watch: self._watch,
             Status: self._status,
         }[type(request)]
-        async for item in handler(request):  # type: ignore[operator]
-            yield item
+        try:
+            async with aclosing(handler(request)) as items:  # type: ignore[operator]
+                async for item in items:
+                    yield item
+        except LocalProtocolError as error:
+            raise unsayable(error) from None
 
     def _room(self, name: str) -> str:
         """The room a command means: the one it names, or the only one."""
         rooms = self._agent.rooms()
         for room in rooms:
-            if name in (room.uri, room.name):
+            if name in (room.uri, room.name, clean(room.name)):
                 return room.uri
-        known = ", ".join(room.name for room in rooms) or "none"
+        known = ", ".join(clean(room.name) for room in rooms) or "none"
         if name:
             raise ClawbotError("room.unknown", f"The agent is not in {name}.", f"It is in: {known}.")
         if len(rooms) != 1:
@@ -190,6 +202,10 @@ class Service:
 
     async def _ask(self, request: Ask) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
+        size = len(request.question.encode())
+        if size > LIMITS.inline_text_bytes:
+            most = LIMITS.inline_text_bytes
+            raise ConfigError("ask.too_long", f"The question has {size} bytes; {most} are possible.")
         room = self._room(request.room)
         for notice in self._privacy(room, request.private):
             yield notice
@@ -197,15 +213,21 @@ class Service:
         if not able:
             yield Notice(at_ms=agent.now_ms(), text="Nobody here can do that so far. Waiting a moment for others.")
             kind = await self._patient_kind(room, request)
+        if not agent.transport.online:
+            text = "The homeserver cannot be reached just now: the question goes out once it can."
+            yield Notice(at_ms=agent.now_ms(), text=text)
+        to = self._peer(room, request.to) if request.to else None
+        for notice in self._whom(room, to) if to else ():
+            yield notice
         order = Order(
             room=room,
             title="a sealed question" if request.private else clean(request.question, limit=200),
             inputs={pipelines.QUESTION: request.question},
             stages=pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens),
             private=request.private,
-            to=self._peer(room, request.to).did if request.to else "",
+            to=to.did if to else "",
             timeout_ms=request.timeout_s * 1000,
-            preferences=task.Preferences(roles=request.roles) if request.roles else None,
+            preferences=self._preferences(room, request),
         )
         with _Events(agent) as events:
             task_id = agent.requester.request(order)
@@ -227,18 +249,52 @@ class Service:
         """Say before anything is sent who will be able to read it."""
         now = self._agent.now_ms()
         here = next(known for known in self._agent.rooms() if known.uri == room)
+        name = clean(here.name)
         if private:
-            text = f"Sealed: only the agents that run it can read the question; {here.name} sees that you ask."
+            text = f"Sealed: only the agents that run it can read the question; {name} sees that you ask."
         elif here.public:
-            text = f"{here.name} is public: anyone who joins can read the question and the answer."
+            text = f"{name} is public: anyone who joins can read the question and the answer."
         else:
-            text = f"The {here.members} members of {here.name} can read the question and the answer."
+            text = f"The {here.members} members of {name} can read the question and the answer."
         return [Notice(at_ms=now, text=text)]
+
+    def _whom(self, room: str, peer: Peer) -> list[Notice]:
+        """Say before anything is sent who exactly will get it: names are free, and so are keys."""
+        mesh, now, name = self._agent.mesh(room), self._agent.now_ms(), _name(peer)
+        texts = [f"{name} is {', '.join(clean(address) for address in sorted(peer.addresses))}, {peer.did}."]
+        namesakes = [other for other in mesh.peers.values() if _name(other) == name and other.did != peer.did]
+        if namesakes:
+            texts.append(f"Careful: {len(namesakes)} more in this room went by the name {name}.")
+        for address in sorted(peer.addresses):
+            if len(mesh.claimants(address)) > 1:
+                texts.append(f"Careful: {clean(address)} is in conflict, it has sent announces of several identities.")
+        return [Notice(at_ms=now, text=text) for text in texts]
+
+    def _preferences(self, room: str, request: Ask) -> task.Preferences | None:
+        """Whom the asker would rather have. Raises ConfigError for what no agent could announce."""
+        preferences = task.Preferences()
+        trusted = tuple(self._peer(room, name).did for name in request.peers)
+        for flag, field, wanted in (
+            ("--prefer-model", "models", request.models),
+            ("--prefer-role", "roles", request.roles),
+            ("--prefer-region", "regions", request.regions),
+            ("--prefer-peer", "trusted", trusted),
+        ):
+            try:
+                fitting = msgspec.convert({field: wanted} if wanted else {}, task.Preferences)
+            except msgspec.ValidationError:
+                raise ConfigError(
+                    "ask.preference",
+                    f"{flag} {clean(', '.join(wanted))} is nothing that agents announce, or too much at once.",
+                    "A role or region is one word of small letters, digits, dots and dashes.",
+                ) from None
+            preferences = msgspec.structs.replace(preferences, **{field: getattr(fitting, field)})
+        return preferences if preferences != task.Preferences() else None
 
     def _kind(self, room: str, request: Ask) -> tuple[StageKind, bool]:
         """What the room's models are made for, and whether all that is asked for can be done."""
         agent = self._agent
-        peers = [peer.body for peer in agent.mesh(room).live_peers(agent.now_ms()) if peer.body is not None]
+        peers = [peer.body for peer in agent.live_peers(room) if peer.body is not None]
         others = [body for body in peers if body.models and body.limits.open_to != "nobody"]
         kind = pipelines.kind_for(others, request.model)
         stages = pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens)
@@ -254,8 +310,7 @@ class Service:
             await asyncio.sleep(0.1)
 
     def _peer(self, room: str, name: str) -> Peer:
-        mesh, now = self._agent.mesh(room), self._agent.now_ms()
-        found = [peer for peer in mesh.peers.values() if peer.live(now) and name in (peer.did, peer.name)]
+        found = [peer for peer in self._agent.live_peers(room) if name in (peer.did, _name(peer))]
         if len(found) != 1:
             problem = "nobody" if not found else f"{len(found)} peers"
             raise ClawbotError(
@@ -272,7 +327,8 @@ class Service:
             mesh = agent.mesh(room.uri)
             conflicting = {did for dids in mesh.conflicts().values() for did in dids}
             for peer in sorted(mesh.peers.values(), key=lambda peer: (peer.name, peer.did)):
-                if peer.body is not None and (request.everyone or (peer.bound and peer.live(now))):
+                here = peer.bound and peer.live(now) and agent.roster.is_joined(room.uri, peer)
+                if peer.body is not None and (request.everyone or here):
                     yield self._peer_seen(room.uri, peer, peer.did in conflicting)
 
     def _peer_seen(self, room: str, peer: Peer, conflict: bool) -> PeerSeen:
@@ -280,8 +336,9 @@ class Service:
         assert body is not None
         confirmed = agent.handshakes.confirmed(room, peer.did)
         return PeerSeen(
-            at_ms=now, did=peer.did, name=clean(body.name, limit=64), kind=body.kind, role=body.role, room=room,
-            address=body.addresses[0].uri, bound=peer.bound, live=peer.live(now), conflict=conflict,
+            at_ms=now, did=peer.did, name=_name(peer), kind=body.kind, role=body.role, room=room,
+            address=body.addresses[0].uri, bound=peer.bound,
+            live=peer.live(now) and agent.roster.is_joined(room, peer), conflict=conflict,
             me=peer.did == agent.identity.did, capabilities=body.capabilities,
             models=tuple(clean(model.name, limit=64) for model in body.models), wants=body.wants,
             offers=body.offers, region=present(body.region, ""), running=body.load.running,
@@ -298,13 +355,13 @@ class Service:
         mesh = self._agent.mesh(room)
         return TaskSeen(
             at_ms=self._agent.now_ms(), task=view.id, room=room, title=clean(view.request.body.title),
-            state=view.state, requester=mesh.name_of(view.requester),
+            state=view.state, requester=clean(mesh.name_of(view.requester), limit=64),
             ours=view.requester == self._agent.identity.did,
             stages=tuple(
                 StageSeen(
                     stage=name, state=stage.state, attempt=stage.current.number if stage.current else 0,
                     executor=stage.current.executor if stage.current else "",
-                    name=mesh.name_of(stage.current.executor) if stage.current else "",
+                    name=clean(mesh.name_of(stage.current.executor), limit=64) if stage.current else "",
                 )
                 for name, stage in view.stages.items()
             ),
@@ -330,7 +387,7 @@ class Service:
     async def _watch(self, _request: Watch) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
         with _Events(agent) as events:
-            rooms = ", ".join(room.name for room in agent.rooms()) or "no room yet"
+            rooms = ", ".join(clean(room.name) for room in agent.rooms()) or "no room yet"
             yield Notice(at_ms=agent.now_ms(), text=f"Watching {rooms}.")
             async for event in events:
                 yield event
@@ -338,14 +395,30 @@ class Service:
     async def _status(self, _request: Status) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
         health = agent.outbox.health()
-        engine = "none" if agent.engine is None else f"{agent.engine.name} {agent.engine.health.state}"
+        engine = "none" if agent.engine is None else _engine_told(agent.engine)
         yield AgentStatus(
             at_ms=agent.now_ms(), did=agent.identity.did, name=agent.config.agent.name,
             address=agent.transport.address, online=agent.transport.online,
-            rooms=tuple(room.name for room in agent.rooms()), engine=engine,
+            rooms=tuple(clean(room.name) for room in agent.rooms()), engine=engine,
             models=tuple(model.name for model in agent.models), queued=health.queued,
             refused_outgoing=health.refused, refused_incoming=agent.intake.refused, jobs=agent.executor.jobs,
         )  # fmt: skip
+
+
+def _engine_told(engine: Engine) -> str:
+    told = engine.health
+    return f"{engine.name} {told.state}" + (f": {told.detail}" if told.detail else "")
+
+
+def unsayable(error: LocalProtocolError) -> ConfigError:
+    """What to tell somebody who asked for what no message can say."""
+    hint = "Ask for less at once." if error.code.startswith("size.") else "Nothing was sent."
+    return ConfigError(error.code, f"That cannot be asked: {clean(str(error))}.", hint)
+
+
+def _name(peer: Peer) -> str:
+    """A peer's name as people read and write it."""
+    return clean(peer.name, limit=64)
 
 
 class _Events:

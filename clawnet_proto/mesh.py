@@ -286,6 +286,10 @@ class Mesh:
         """Addresses that more than one identity has proven: shown to people, never settled silently."""
         return {address: sorted(dids) for address, dids in sorted(self._holders.items()) if len(dids) > 1}
 
+    def claimants(self, address: str) -> list[str]:
+        """The identities that have proven an address (by did); more than one are a conflict."""
+        return sorted(self._holders.get(address, ()))
+
     def live_peers(self, now_ms: int) -> list[Peer]:
         """Bound live peers, one for each address: who may be counted upon (by did)."""
         holders: dict[str, Peer] = {}

@@ -20,7 +20,7 @@ from bots.identity import Identity
 from bots.store import Store
 from bots.transports import PersonText, Room
 from clawnet_proto.families.presence import Address
-from clawnet_proto.mesh import Binding, Mesh
+from clawnet_proto.mesh import Binding, Mesh, Peer
 from clawnet_proto.message import Message
 from clawnet_proto.wire import Record
 
@@ -76,6 +76,9 @@ class Context(Protocol):
     def now_ms(self) -> int: ...
 
     def mesh(self, room: str) -> Mesh: ...
+
+    def live_peers(self, room: str) -> Sequence[Peer]:
+        """Whom a room can count upon, by did: bound, live, and joined to it (spec/06-presence.md)."""
 
     def acted_upon(self, message: Message) -> bool:
         """Whether we took this message up, in this run or an earlier one."""

@@ -37,14 +37,16 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assign(candidates: Mapping[str, Sequence[Candidate]], used: Iterable[str]) -> dict[str, str]:
-    """A did for every stage: preferences first, then whoever has least of this task, waits least, ranks best.
+    """A did for every stage: preferences first, then whoever has least of this task, can start at once, ranks best.
+
+    How long somebody says that it would take counts no further: saying little costs nothing.
 
     Every stage must have a candidate.
     """
     busy = Counter(used)
     chosen: dict[str, str] = {}
     for stage, peers in candidates.items():
-        best = min(peers, key=lambda peer: (-peer.preferred, busy[peer.did], peer.wait_ms, peer.rank, peer.did))
+        best = min(peers, key=lambda peer: (-peer.preferred, busy[peer.did], peer.wait_ms > 0, peer.rank, peer.did))
         chosen[stage] = best.did
         busy[best.did] += 1
     return chosen

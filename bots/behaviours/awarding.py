@@ -19,6 +19,9 @@ from clawnet_proto.wire import present
 
 _TRY_AGAIN = frozenset({"failed", "rejected", "lapsed", "canceled"})
 _NOBODY_CAPABLE_MS = 15_000
+_UNANSWERED_MS = 300_000
+_STAGE_MS = 600_000
+_AWARDS = 40  # of one stage, declined ones included
 _OURSELVES_MS = 3 * WAVE_MS
 
 
@@ -50,11 +53,16 @@ def needs_award(errand: Errand, view: TaskView, stage: StageView, now_ms: int) -
     current = stage.current
     if current is None or current.state in _TRY_AGAIN:
         return True
-    if current.state == "input_required" or not ready:
+    if not ready:
         return False
+    key = (stage.spec.id, current.number)
     # The lease runs from the moment the stage can be worked on, and from every sign of life.
-    heard = errand.heard_ms.setdefault((stage.spec.id, current.number), now_ms)
-    return now_ms - heard > int(current.award.body.lease_ms)
+    silent = now_ms - errand.heard_ms.setdefault(key, now_ms)
+    if current.state == "input_required":
+        return silent > _UNANSWERED_MS
+    # Signs of life alone do not hold a stage for ever.
+    began = errand.began_ms.setdefault(key, now_ms)
+    return silent > int(current.award.body.lease_ms) or now_ms - began > _STAGE_MS
 
 
 def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[StageView], now_ms: int) -> None:
@@ -99,8 +107,11 @@ def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current
     reason = f"{name}: {failure.message}" if failure is not None else f"{name} fell silent"
     if reason not in errand.refusals:
         errand.refusals.append(reason)
-    final = [item for item in stage.attempts.values() if item.failure and not item.failure.body.retryable]
-    if current.number >= context.config.requests.attempts or len(final) >= 2:
+    if failure is not None and not failure.retryable:
+        errand.unable.setdefault(stage.spec.id, set()).add(current.executor)
+    # Whoever declines has not tried.
+    tried = sum(attempt.state != "rejected" for attempt in stage.attempts.values())
+    if tried >= context.config.requests.attempts or current.number >= _AWARDS:
         raise Hopeless("attempts", f"Stage {stage.spec.id} failed. {reason}")
 
 
@@ -137,7 +148,10 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
     excluded = errand.excluded.get(name, set())
     fresh = {did: wait for did, wait in waits.items() if did not in excluded}
     if not fresh and stage.current is not None:
-        fresh = waits
+        unable = errand.unable.get(name, set())
+        if waits and waits.keys() <= unable:
+            raise Hopeless("attempts", f"Stage {name} failed everywhere. {errand.refusals[-1]}")
+        fresh = {did: wait for did, wait in waits.items() if did not in unable}
     peers = [mesh.peers[did] for did in fresh if did in mesh.peers and did not in errand.unfit]
     return [
         Candidate(
@@ -164,7 +178,7 @@ def _may_do_it_ourselves(
 
 def _others(context: Context, room: str) -> list[Peer]:
     me = context.identity.did
-    return [peer for peer in context.mesh(room).live_peers(context.now_ms()) if peer.did != me]
+    return [peer for peer in context.live_peers(room) if peer.did != me]
 
 
 def _award_body(context: Context, errand: Errand, view: TaskView, stage: StageView, did: str) -> task.Award:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from contextlib import aclosing
 from typing import Any
 
@@ -13,12 +12,12 @@ from msgspec import UNSET
 
 from bots import sealed
 from bots.behaviours import Context, Posting, Received
+from bots.behaviours.offering import Offering
 from bots.behaviours.presence import PresenceBehaviour
 from bots.behaviours.stage_run import Output, StageRun, choose_model
 from bots.errors import ClawbotError, EngineError, StoreError
-from bots.quota import Quotas, is_listed
-from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
-from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
+from bots.quota import Bucket, Quotas, is_listed
+from clawnet_proto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_prompt import render
 from clawnet_proto.families.task_state import DECLINED, AttemptView, TaskView
@@ -29,22 +28,16 @@ from clawnet_proto.wire import present
 
 log = logging.getLogger(__name__)
 
-_OPEN_REQUESTS = 256
-_CONSIDER_MS = 60_000
-_OFFER_LIFETIME_MS = 60_000
+# Awards whose inputs are not there yet cost nothing but their place.
+_UNREADY_JOBS = 64
+_UNREADY_OF_ONE_ADDRESS = 16
+# A refusal is a courtesy, and an event in the room: strangers must not make us spend many.
+_DECLINES_PER_MINUTE = 12
 _PROGRESS_LIFETIME_MS = 60_000
 # At most two a second: more would cost the engine its speed.
 _PROGRESS_EVERY_MS = 500
 _PROGRESS_CHARACTERS = 4000
-
-
-class _Open(msgspec.Struct, kw_only=True):
-    """A request nobody is known to work on yet."""
-
-    room: str
-    address: str
-    seen_ms: int
-    offered: set[str] = msgspec.field(default_factory=set)
+_CHARACTERS_PER_TOKEN = 4
 
 
 class _Job(msgspec.Struct, kw_only=True):
@@ -55,6 +48,7 @@ class _Job(msgspec.Struct, kw_only=True):
     stage: str
     attempt: int
     award: Message
+    address: str = ""  # who awarded it; "" after a restart
     process: asyncio.Task[None] | None = None
     heard_ms: int = 0  # when the requester last heard of us
     progress_ms: int = 0  # when it last heard how far we are
@@ -65,6 +59,13 @@ class _Job(msgspec.Struct, kw_only=True):
     reserved: int = 0  # tokens charged to the quota and not used so far
 
 
+def _reading(request: task.Request, stage: task.Stage) -> int:
+    """Roughly how many tokens a stage reads, of what is known beforehand."""
+    written = sum(len(part.text) for part in stage.prompt if isinstance(part, task.TextPart))
+    read = sum(len(present(item.text, "")) for item in request.inputs if item.name in stage.sources)
+    return (written + read) // _CHARACTERS_PER_TOKEN
+
+
 class ExecutorBehaviour:
     """Everything this agent does for others."""
 
@@ -72,7 +73,8 @@ class ExecutorBehaviour:
         self._context = context
         self._presence = presence
         self._quotas = Quotas(context.config.limits, context.now_ms())
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._offering = Offering(context, self._refusal, lambda: len(self._jobs))
+        self._declines = Bucket(_DECLINES_PER_MINUTE, context.now_ms())
         self._jobs: dict[tuple[str, str, int], _Job] = {}
         self._slots = asyncio.Semaphore(context.config.limits.concurrency)
 
@@ -83,7 +85,7 @@ class ExecutorBehaviour:
     def on_message(self, received: Received) -> None:
         body = received.message.body
         if isinstance(body, task.Request):
-            self._consider(received)
+            self._offering.consider(received)
         elif isinstance(body, task.Award):
             self._take(received)
 
@@ -108,73 +110,6 @@ class ExecutorBehaviour:
             if job.process is not None:
                 await asyncio.gather(job.process, return_exceptions=True)
             self._fail(job, "stopping", "This agent is stopping.", retryable=True)
-
-    # -- offers ----------------------------------------------------------------------------------------------
-
-    def _consider(self, received: Received) -> None:
-        message = received.message
-        if message.sender == self._context.identity.did or self._context.config.limits.serve == "nobody":
-            return
-        if message.envelope.recipients is not UNSET:
-            return  # addressed: its award comes with it
-        self._open[message.id] = _Open(
-            room=message.envelope.room, address=received.address, seen_ms=self._context.now_ms()
-        )
-        if len(self._open) > _OPEN_REQUESTS:
-            self._open.popitem(last=False)
-
-    def _offer_due(self, now: int) -> None:
-        for request_id, item in list(self._open.items()):
-            view = self._context.mesh(item.room).task(request_id)
-            awarded = view is None or view.finished or any(stage.current for stage in view.stages.values())
-            if awarded or now - item.seen_ms > _CONSIDER_MS:
-                del self._open[request_id]
-            elif view is not None:
-                self._offer(view, item, now)
-
-    def _offer(self, view: TaskView, item: _Open, now: int) -> None:
-        context = self._context
-        refusal = self._refusal(view, item.address)
-        if refusal:
-            log.info("no offer for %s: %s", view.id, refusal)
-            del self._open[view.id]
-            return
-        offers = []
-        for stage in view.request.body.stages:
-            if stage.id not in item.offered and self._my_turn(view, item.room, stage, now - item.seen_ms):
-                offers.append(self._stage_offer(stage))
-                item.offered.add(stage.id)
-        if offers and context.mesh(item.room).direct_address(view.requester) is not None:
-            context.post(
-                item.room,
-                task.Offer(stages=tuple(offers)),
-                lifetime_ms=_OFFER_LIFETIME_MS,
-                recipients=[view.requester],
-                thread=view.id,
-                answers=view.id,
-            )
-
-    def _my_turn(self, view: TaskView, room: str, stage: task.Stage, age_ms: int) -> bool:
-        """We can do it, and our place in the ranking has come."""
-        context = self._context
-        now, me = context.now_ms(), context.identity.did
-        live = context.mesh(room).live_peers(now)
-        able = [
-            peer for peer in live
-            if peer.body is not None and peer.did != view.requester and capable(peer.body, stage)
-        ]  # fmt: skip
-        order = ranked(stage_key(view.id, stage.id), able)
-        return me in order and order.index(me) // OFFERS_PER_WAVE <= age_ms // WAVE_MS
-
-    def _stage_offer(self, stage: task.Stage) -> task.StageOffer:
-        model = choose_model(self._context, stage)
-        # A rough but honest word: each piece of work before it takes about as long as one of ours.
-        return task.StageOffer(
-            stage=stage.id,
-            model=model.name[:64] if model else UNSET,
-            model_digest=(model.digest or UNSET) if model else UNSET,
-            wait_ms=1000 * self.jobs,
-        )
 
     def _refusal(self, view: TaskView, address: str) -> str:
         """Why we would not work for this requester, "" if we would."""
@@ -206,18 +141,53 @@ class ExecutorBehaviour:
             return
         if self._context.mesh(room).binding(view.request) != "bound":
             return
-        job = _Job(room=room, task=view.id, stage=award.stage, attempt=award.attempt, award=message)
-        reserved = stage.spec.parameters.max_tokens if stage.spec.kind in ("generate", "chat") else 0
-        refusal = self._refusal(view, received.address) or self._inability(stage.spec)
-        if not refusal and self.jobs >= self._context.config.limits.concurrency + self._context.config.limits.waiting:
-            refusal = "this agent has its hands full"
+        generated = stage.spec.parameters.max_tokens if stage.spec.kind in ("generate", "chat") else 0
+        refusal = (
+            self._refusal(view, received.address)
+            or self._inability(stage.spec)
+            or self._crowded(received.address, ready=view.ready(stage.spec))
+        )
         if not refusal:
-            quota = self._quotas.admit(received.address, reserved, self._context.now_ms())
+            cost = generated + _reading(view.request.body, stage.spec)
+            quota = self._quotas.admit(received.address, cost, self._context.now_ms())
             refusal = f"the quota {quota} is used up" if quota else ""
         if refusal:
-            self._fail(job, DECLINED, refusal[:1].upper() + refusal[1:] + ".", retryable=True)
+            self._decline(received, refusal)
             return
-        self._start_job(room, message, reserved)
+        self._start_job(room, message, generated, received.address)
+
+    def _decline(self, received: Received, refusal: str) -> None:
+        message = received.message
+        body: task.Award = message.body
+        log.info("award %s of %s declined: %s", message.id, received.address, refusal)
+        if self._declines.take(1, self._context.now_ms()):
+            job = _Job(
+                room=message.envelope.room,
+                task=str(message.envelope.thread),
+                stage=body.stage,
+                attempt=body.attempt,
+                award=message,
+            )
+            self._fail(job, DECLINED, refusal[:1].upper() + refusal[1:] + ".", retryable=True)
+
+    def _crowded(self, address: str, *, ready: bool) -> str:
+        """Why there is no room for one more job, "" if there is."""
+        limits = self._context.config.limits
+        if ready:
+            at_hand = sum(self._is_at_hand(job) for job in self._jobs.values())
+            mine = limits.concurrency + limits.waiting
+            # Where the owner lists friends, strangers leave half the places to them.
+            room = mine // 2 if limits.listed and not is_listed(address, limits.listed) else mine
+            return "this agent has its hands full" if at_hand >= max(1, room) else ""
+        unready = [job.address for job in self._jobs.values() if not self._is_at_hand(job)]
+        if len(unready) >= _UNREADY_JOBS or unready.count(address) >= _UNREADY_OF_ONE_ADDRESS:
+            return "this agent waits for too many inputs"
+        return ""
+
+    def _is_at_hand(self, job: _Job) -> bool:
+        """Running, or it could be."""
+        view = self._context.mesh(job.room).task(job.task)
+        return job.process is not None or (view is not None and view.ready(view.stages[job.stage].spec))
 
     def _inability(self, stage: task.Stage) -> str:
         limits = self._context.config.limits
@@ -227,12 +197,18 @@ class ExecutorBehaviour:
             return f"this agent has no model for {stage.kind} stages that fits"
         return ""
 
-    def _start_job(self, room: str, award: Message, reserved: int = 0) -> None:
+    def _start_job(self, room: str, award: Message, reserved: int = 0, address: str = "") -> None:
         body: task.Award = award.body
         key = (str(award.envelope.thread), body.stage, body.attempt)
         if key not in self._jobs:
             self._jobs[key] = _Job(
-                room=room, task=key[0], stage=body.stage, attempt=body.attempt, award=award, reserved=reserved
+                room=room,
+                task=key[0],
+                stage=body.stage,
+                attempt=body.attempt,
+                award=award,
+                reserved=reserved,
+                address=address,
             )
             self._count()
 
@@ -241,7 +217,7 @@ class ExecutorBehaviour:
         self._presence.running, self._presence.waiting = running, len(self._jobs) - running
 
     def advance(self, now_ms: int) -> None:
-        self._offer_due(now_ms)
+        self._offering.advance(now_ms)
         for job in list(self._jobs.values()):
             view = self._context.mesh(job.room).task(job.task)
             attempt = self._attempt(view, job)
@@ -308,7 +284,7 @@ class ExecutorBehaviour:
             raise
         except ClawbotError as error:
             self._fail(job, error.code, error.message, retryable=getattr(error, "retryable", True))
-        except RemoteProtocolError as error:
+        except ProtocolError as error:
             self._fail(job, error.code, str(error), retryable=False)
         except Exception:
             log.exception("stage %s of %s", job.stage, job.task)
@@ -422,10 +398,12 @@ class ExecutorBehaviour:
         )  # fmt: skip
 
     def _fail(self, job: _Job, code: str, message: str, *, retryable: bool) -> None:
-        self._post_final(
-            job,
-            task.Fail(stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable),
-        )
+        """Say that a stage failed. Never raises but StoreError: what cannot be said is left to the lease."""
+        body = task.Fail(stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable)
+        try:
+            self._post_final(job, body)
+        except ProtocolError as error:
+            log.warning("the failure of stage %s cannot be told: %s", job.stage, error)
 
     def _post_final(self, job: _Job, body: task.Result | task.Fail) -> None:
         """A result or a failure: a fact for the whole room."""

@@ -144,10 +144,13 @@ class HandshakeBehaviour:
     def _confirm(self, session: _Session) -> None:
         now, rtt = self._context.now_ms(), session.machine.rtt_ms
         room = self._confirmed.setdefault(session.room, {})
+        before = room.get(session.peer)
         room[session.peer] = presence.Confirmed(peer=session.peer, at_ms=now, rtt_ms=rtt)
         self._tried_ms[(session.room, session.peer)] = now
         if len(room) > _SESSIONS:
             del room[min(room, key=lambda did: room[did].at_ms)]
+        if before is not None and now - before.at_ms < _TIME_OUT_MS:
+            return  # both sides said hello: once is news enough
         name = self._context.mesh(session.room).name_of(session.peer)
         self._context.notify(PeerConfirmed(at_ms=now, peer=session.peer, name=name, rtt_ms=rtt))
 
@@ -168,7 +171,7 @@ class HandshakeBehaviour:
     def _greet_newcomers(self, now_ms: int) -> None:
         welcome, self._welcome = self._welcome, []
         for room, did in welcome:
-            others = [peer.did for peer in self._context.mesh(room).live_peers(now_ms) if peer.did != did]
+            others = [peer.did for peer in self._context.live_peers(room) if peer.did != did]
             others.sort(key=lambda other: -score(did, other, 1.0))
             if self._context.identity.did in others[:_WELCOMERS]:
                 self.greet(room, did)
@@ -182,7 +185,7 @@ class HandshakeBehaviour:
         for room in self._context.rooms():
             if self._announce(room.uri) is None:
                 continue
-            peers = [peer.did for peer in self._context.mesh(room.uri).live_peers(now_ms) if peer.did != me]
+            peers = [peer.did for peer in self._context.live_peers(room.uri) if peer.did != me]
             peers.sort(key=lambda did: -score(me, did, 1.0))
             for did in peers[:_AHEAD]:
                 if self.confirmed(room.uri, did) is None:

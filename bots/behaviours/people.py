@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 _PREFIX = "!claw"
 _WAVE_MS = 3_000
 _FORGET_MS = 60_000
+_FORGET_ADDRESSED_MS = 900_000
+_OPEN_QUESTIONS = 32
+_KEY = "question "
 _HELP = (
     "I pass questions on to the agents of this room. Write:\n"
     "!claw ask QUESTION – ask the mesh\n"
@@ -56,7 +59,9 @@ class PeopleBehaviour:
         self._requester = requester
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._strangers = Bucket(context.config.people.questions_per_minute_strangers, context.now_ms())
         self._declined_ms: dict[str, int] = {}
+        self._taken: dict[str, str] = {}  # tasks for questions that addressed nobody: the question's event
 
     def on_question(self, question: Question) -> None:
         """A person's live words. Ignored unless they address us or the mesh, and the owner allows the person."""
@@ -75,8 +80,19 @@ class PeopleBehaviour:
         self._pending[question.event_id] = _Pending(
             question=question, command=command.lower() or "help", argument=argument.strip(), addressed=addressed
         )
+        # Committed with what marks the event handled: a crash before it is served loses nothing.
+        self._context.store.set_fact(_KEY + question.event_id, msgspec.json.encode(question).decode())
         if len(self._pending) > 256:
-            self._pending.popitem(last=False)
+            self._forget(next(iter(self._pending)))
+
+    def resume(self) -> None:
+        """Take up questions that an earlier run had not served yet."""
+        for text in self._context.store.facts(_KEY).values():
+            self.on_question(msgspec.json.decode(text, type=Question))
+
+    def _forget(self, event_id: str) -> None:
+        self._pending.pop(event_id, None)
+        self._context.store.forget_fact(_KEY + event_id)
 
     def _is_agent(self, question: Question) -> bool:
         """Agents are never asked by words: two of them would talk for ever."""
@@ -95,49 +111,56 @@ class PeopleBehaviour:
         self._yield_doubles()
         for event_id, pending in list(self._pending.items()):
             age = now_ms - pending.question.received_ms
-            if age > _FORGET_MS or self._served(pending):
-                del self._pending[event_id]
+            if age > (_FORGET_ADDRESSED_MS if pending.addressed else _FORGET_MS):
+                self._forget(event_id)
             elif pending.addressed or self._my_turn(pending, age):
-                del self._pending[event_id]
-                self._serve(pending)
+                with self._context.store.transaction():
+                    self._forget(event_id)
+                    self._serve(pending)
 
     def _yield_doubles(self) -> None:
-        """Two agents asked on behalf of one event: the request with the lesser id stands."""
-        for task_id in self._requester.open_tasks():
+        """Two agents took one question that addressed nobody: the one that ranks better goes on."""
+        me = self._context.identity.did
+        for task_id, event in list(self._taken.items()):
+            if task_id not in self._requester.open_tasks():
+                del self._taken[task_id]
+                continue
             room = self._requester.room_of(task_id)
-            view = self._context.mesh(room).task(task_id)
-            behalf = view.request.body.on_behalf_of if view is not None else None
-            if isinstance(behalf, task.OnBehalfOf) and any(
-                other.id < task_id and other.cancel is None for other in self._requests_for(room, behalf.event)
-            ):
+            order = ranked(event, self._agents(room))
+            better = order[: order.index(me)] if me in order else order
+            if any(view.requester in better for view in self._requests_for(room, event)):
+                del self._taken[task_id]
                 self._requester.cancel(task_id, "another agent serves this question")
 
     def _requests_for(self, room: str, event: str) -> list[TaskView]:
-        """The tasks that agents of the room asked on behalf of one event."""
+        """What agents of the room asked on behalf of one event and neither failed at nor canceled."""
         mesh = self._context.mesh(room)
-        agents = {peer.did for peer in self._agents(room)}
         found = []
         for view in mesh.tasks():
             behalf = view.request.body.on_behalf_of
             if not isinstance(behalf, task.OnBehalfOf) or behalf.event != event:
                 continue
-            if view.requester in agents and mesh.binding(view.request) == "bound":
+            if view.state not in ("failed", "canceled") and mesh.binding(view.request) == "bound":
                 found.append(view)
         return found
 
-    def _served(self, pending: _Pending) -> bool:
-        """Another agent has asked on behalf of this very event."""
-        return bool(self._requests_for(pending.question.room, pending.question.event_id))
-
     def _my_turn(self, pending: _Pending, age_ms: int) -> bool:
-        order = ranked(pending.question.event_id, self._agents(pending.question.room))
+        """Whether a question to nobody in particular is ours: by rank, and by what those before us did."""
+        mine = self._mine(pending)
+        if mine is not None:
+            return mine
+        room, event_id = pending.question.room, pending.question.event_id
+        order = ranked(event_id, self._agents(room))
         me = self._context.identity.did
         if me not in order:
             return False
-        # Only a request is seen by the others: what leaves no trace in the fold is answered by the first alone.
-        turn = age_ms // _WAVE_MS if pending.command == "ask" else 0
-        mine = self._mine(pending)
-        return order.index(me) <= turn if mine is None else mine
+        if pending.command != "ask":
+            # Only a request is seen by the others: what leaves no trace in the fold is answered by the first alone.
+            return order.index(me) == 0
+        before = order[: order.index(me)]
+        if any(view.requester in before for view in self._requests_for(room, event_id)):
+            return False
+        return len(before) <= age_ms // _WAVE_MS
 
     def _mine(self, pending: _Pending) -> bool | None:
         """For commands about a task: whether we are its requester; None for everything else."""
@@ -147,18 +170,12 @@ class PeopleBehaviour:
         return None if view is None else view.requester == self._context.identity.did
 
     def _agents(self, room: str) -> list[Peer]:
-        now = self._context.now_ms()
-        live = self._context.mesh(room).live_peers(now)
+        live = self._context.live_peers(room)
         return [peer for peer in live if peer.body is not None and peer.body.kind != "human"]
 
     def _serve(self, pending: _Pending) -> None:
         question = pending.question
-        bucket = self._buckets.setdefault(
-            question.address, Bucket(self._context.config.people.questions_per_minute, self._context.now_ms())
-        )
-        if len(self._buckets) > 1024:
-            self._buckets.popitem(last=False)
-        if not bucket.take(1, self._context.now_ms()):
+        if not self._may_ask(question.address):
             self._decline(pending)
             return
         handler = _COMMANDS.get(pending.command, PeopleBehaviour._help)
@@ -166,6 +183,18 @@ class PeopleBehaviour:
             handler(self, pending)
         except (ClawbotError, ProtocolError) as error:
             self._answer(pending, str(error))
+
+    def _may_ask(self, address: str) -> bool:
+        """Within the quotas: of this person, of all that the owner does not list, and of what is open."""
+        people, now = self._context.config.people, self._context.now_ms()
+        bucket = self._buckets.setdefault(address, Bucket(people.questions_per_minute, now))
+        self._buckets.move_to_end(address)
+        if len(self._buckets) > 1024:
+            self._buckets.popitem(last=False)
+        listed = is_listed(address, (*people.listed, self._context.config.matrix.owner))
+        if not bucket.take(1, now) or not (listed or self._strangers.take(1, now)):
+            return False
+        return len(list(self._requester.open_tasks())) < _OPEN_QUESTIONS
 
     def _decline(self, pending: _Pending) -> None:
         """Too many questions: said once a minute to who speaks to us; for the others another agent may have time."""
@@ -189,7 +218,7 @@ class PeopleBehaviour:
             return
         announces = [peer.body for peer in self._agents(question.room) if peer.body is not None]
         kind = pipelines.kind_for(announces)
-        self._requester.request(
+        task_id = self._requester.request(
             Order(
                 room=question.room,
                 title=clean(text, limit=200),
@@ -201,10 +230,12 @@ class PeopleBehaviour:
                 root=question.words.thread_root,
             )
         )
+        if not pending.addressed:
+            self._taken[task_id] = question.event_id
 
     def _peers(self, pending: _Pending) -> None:
         lines = []
-        for peer in self._context.mesh(pending.question.room).live_peers(self._context.now_ms()):
+        for peer in self._context.live_peers(pending.question.room):
             if peer.body is not None:
                 models = ", ".join(clean(model.name, limit=40) for model in peer.body.models) or "no model"
                 lines.append(f"{clean(peer.body.name, limit=40)} – {peer.body.kind} {peer.body.role}, {models}")

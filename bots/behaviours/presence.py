@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import OrderedDict
 
 import msgspec
 from msgspec import UNSET
 
 from bots.behaviours import Context, Received
 from bots.behaviours.handshake import HandshakeBehaviour
+from bots.events import Notice
+from bots.rendering import clean
 from clawnet_proto import PROTOCOL_VERSION, __version__
 from clawnet_proto.families import presence
 from clawnet_proto.message import Message
 
+log = logging.getLogger(__name__)
+
 LIFETIME_MS = 2 * 3600 * 1000
+_CONFLICTS_TOLD = 1024
 # Newly confirmed peers alone are worth an announce only so often.
 _CONFIRMED_EVERY_MS = 600_000
 _FIRST_CONFIRMED_AFTER_MS = 5_000
@@ -26,6 +33,7 @@ class PresenceBehaviour:
         self._context = context
         self._handshakes = handshakes
         self._current: dict[str, Message] = {}
+        self._conflicts: OrderedDict[tuple[str, str], None] = OrderedDict()  # told, by room and address
         self._ready = False
         self.running = 0
         self.waiting = 0
@@ -42,6 +50,22 @@ class PresenceBehaviour:
         """Others' announces are folded; that we see a newcomer is the handshake's business."""
         if isinstance(received.message.body, presence.Announce):
             self._handshakes.newcomer(received)
+            self._tell_conflict(received.message.envelope.room, received.address)
+
+    def _tell_conflict(self, room: str, address: str) -> None:
+        """Tell people, once, of an address that several identities have proven."""
+        mesh = self._context.mesh(room)
+        claimants = mesh.claimants(address)
+        if len(claimants) < 2 or (room, address) in self._conflicts:
+            return
+        self._conflicts[(room, address)] = None
+        if len(self._conflicts) > _CONFLICTS_TOLD:
+            self._conflicts.popitem(last=False)
+        number = "two" if len(claimants) == 2 else str(len(claimants))
+        who = ", ".join(f"{clean(mesh.name_of(did), limit=64)} ({did})" for did in claimants)
+        text = f"{address} is claimed by {number} identities: {who}. A new device, or a stolen account: ask its owner."
+        log.warning("%s", text)
+        self._context.notify(Notice(at_ms=self._context.now_ms(), text=text))
 
     def advance(self, now_ms: int) -> None:
         if not self._ready:

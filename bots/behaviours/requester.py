@@ -5,6 +5,7 @@ What a task *is* comes from the fold; an ``Errand`` keeps only what the fold can
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -18,12 +19,14 @@ from bots.behaviours.errand import Errand, Order
 from bots.errors import ClawbotError
 from bots.events import Notice, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
 from bots.rendering import clean, short
-from clawnet_proto.errors import LocalProtocolError
+from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
 from clawnet_proto.wire import present
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Order", "RequesterBehaviour"]
 
@@ -213,11 +216,18 @@ class RequesterBehaviour:
         for errand in list(self._errands.values()):
             try:
                 self._drive(errand, now_ms)
-            except LocalProtocolError as error:
+            except ProtocolError as error:
                 # What it needs next cannot be said, now or later; the other tasks go on.
-                view = errand.view(self._context)
-                assert view is not None
+                log.warning("task %s: %s", errand.id, error)
+                self._give_up(errand, error)
+
+    def _give_up(self, errand: Errand, error: ProtocolError) -> None:
+        view = errand.view(self._context)
+        try:
+            if view is not None:
                 self._close(errand, view, code=error.code, message=f"The task cannot go on: {error}")
+        except ProtocolError:
+            self._end(errand, "failed", code=error.code, message=f"The task cannot go on: {error}")
 
     def _drive(self, errand: Errand, now: int) -> None:
         """Look at the task as it stands and do what it needs next."""

@@ -18,22 +18,22 @@ OK, FAILED, USAGE, CANNOT, INTERRUPTED = 0, 1, 2, 3, 130
 _EXAMPLES = {
     "": """\
 examples:
-  clawbot init --name ada --homeserver https://matrix.org --user @ada:matrix.org --room '#clawnet:matrix.org'
+  clawbot init --name ada --homeserver https://matrix.example.org --user @ada:example.org --room '#clawnet:example.org'
   clawbot run --name ada
   clawbot ask "Why is the sky blue?" --stages draft,critique,revise
   clawbot peers
 
-exit status: 0 done, 1 the task or the verification failed, 2 wrong usage or configuration,
-3 the homeserver, the store or a key cannot be used, 130 interrupted""",
+exit status: 0 done, 1 the task or the verification failed, 2 wrong usage, configuration or keys,
+3 the homeserver or the store cannot be used, or the agent cannot do that, 130 interrupted""",
     "init": """\
 examples:
   clawbot init --name ada
-  clawbot init --name me --kind human --engine none --homeserver https://matrix.org --user @me:matrix.org \\
-      --room '#clawnet:matrix.org'""",
+  clawbot init --name me --kind human --engine none --homeserver https://matrix.example.org --user @me:example.org \\
+      --room '#clawnet:example.org'""",
     "run": """\
 examples:
   clawbot run --name ada
-  clawbot run --homeserver https://matrix.org --user @ada:matrix.org --room '#clawnet:matrix.org'
+  clawbot run --homeserver https://matrix.example.org --user @ada:example.org --room '#clawnet:example.org'
   CLAWNET_MATRIX_PASSWORD=... clawbot run --name ada --record today.jsonl""",
     "ask": """\
 examples:
@@ -87,7 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", "run", "run an agent until Ctrl-C or SIGTERM")
     _agent_options(run)
     run.add_argument("--record", metavar="FILE", help="write a transcript of all that arrives")
-    run.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    run.add_argument(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="how much to tell on the way (default: info)",
+    )
 
     ask = command("ask", "ask", "ask the mesh and stream the answer")
     ask.add_argument("question", help="the question; - reads it from standard input")
@@ -95,9 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--model", default="", help="only this model")
     ask.add_argument("--to", default="", metavar="PEER", help="ask one peer, by name or did")
     ask.add_argument("--private", action="store_true", help="seal question and answer to the agents that run it")
-    ask.add_argument("--max-tokens", type=int, default=64, help="of each stage (default: 64)")
+    ask.add_argument("--max-tokens", type=int, default=64, help="most tokens of each stage (default: 64)")
     ask.add_argument("--timeout", type=int, default=900, metavar="SECONDS", help="give up after (default: 900)")
-    ask.add_argument("--prefer-role", action="append", default=[], metavar="ROLE", help="whom you would rather have")
+    group = ask.add_argument_group("preferences", "whom you would rather have, if they offer; each repeatable")
+    group.add_argument("--prefer-role", action="append", default=[], metavar="ROLE", help="agents with this role")
+    group.add_argument("--prefer-model", action="append", default=[], metavar="MODEL", help="agents with this model")
+    group.add_argument("--prefer-region", action="append", default=[], metavar="REGION", help="agents in this region")
+    group.add_argument("--prefer-peer", action="append", default=[], metavar="PEER", help="this agent, by name or did")
     ask.add_argument("--trace", action="store_true", help="show every message with its signature verdict")
     _session_options(ask)
     peers = command("peers", "look", "show who is there and what they can do", aliases=["discover"])
@@ -123,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("file", metavar="FILE")
     verify.add_argument("--json", action="store_true", help="one JSON object a line")
     verify.add_argument("--quiet", action="store_true", help="only the bad lines and the verdict")
+    verify.add_argument("--strict", action="store_true", help="fail also if there is anything that was refused")
 
     homeserver = command("homeserver", "homeserver", "run a Matrix homeserver on this machine, for development")
     homeserver.add_argument("--directory", required=True, help="where it keeps everything")
@@ -138,14 +148,16 @@ def _agent_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default=None, help="the agent (default: CLAWNET_AGENT_NAME, else the only one)")
     parser.add_argument("--config", default=None, metavar="FILE", help="another configuration file")
     group = parser.add_argument_group("configuration", "each also in the file and as CLAWNET_<SECTION>_<KEY>")
-    group.add_argument("--homeserver", default=None, metavar="URL")
-    group.add_argument("--user", default=None, metavar="@USER:SERVER")
+    group.add_argument("--homeserver", default=None, metavar="URL", help="the Matrix server's own address")
+    group.add_argument("--user", default=None, metavar="@USER:SERVER", help="the agent's Matrix account")
     group.add_argument("--room", action="append", default=None, metavar="ROOM", help="alias, id or URI; repeatable")
     group.add_argument("--owner", default=None, metavar="@USER:SERVER", help="whose invitations are accepted")
-    group.add_argument("--kind", default=None, choices=("human", "ai", "hybrid", "system"))
+    group.add_argument("--kind", default=None, choices=("human", "ai", "hybrid", "system"), help="what is behind it")
     group.add_argument("--role", default=None, help="one word, e.g. writer")
-    group.add_argument("--engine", default=None, choices=("auto", "ollama", "llamacpp", "none"))
-    group.add_argument("--model-path", default=None, metavar="GGUF")
+    group.add_argument(
+        "--engine", default=None, choices=("auto", "ollama", "llamacpp", "none"), help="what runs models"
+    )
+    group.add_argument("--model-path", default=None, metavar="GGUF", help="a model file for llama.cpp")
 
 
 def _session_options(parser: argparse.ArgumentParser) -> None:
@@ -156,6 +168,7 @@ def _session_options(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     options = _parser().parse_args(arguments)
+    from bots.cli.terminal import write_line
     from bots.errors import ClawbotError, ConfigError
 
     module = importlib.import_module(f"bots.cli.{options.module}")
@@ -168,8 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except ConfigError as error:
-        sys.stderr.write(f"clawbot: {error}\n")
+        write_line(sys.stderr, f"clawbot: {error}")
         return USAGE
     except ClawbotError as error:
-        sys.stderr.write(f"clawbot: {error}\n")
+        write_line(sys.stderr, f"clawbot: {error}")
         return CANNOT

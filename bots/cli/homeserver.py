@@ -7,9 +7,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-import msgspec
-
 from bots.cli import OK
+from bots.cli.terminal import write_json, write_line
 from bots.homeserver import accounts
 from bots.homeserver.serve import Ready, run_homeserver
 
@@ -17,15 +16,15 @@ from bots.homeserver.serve import Ready, run_homeserver
 def main(options: argparse.Namespace) -> int:
     def ready(server: Ready) -> None:
         if options.json:
-            sys.stdout.buffer.write(msgspec.json.encode(server, enc_hook=str) + b"\n")
-        else:
-            sys.stdout.write(f"homeserver: {server.url}\n")
-            if server.room_alias:
-                sys.stdout.write(f"room:       {server.room_alias}\n")
-            for user in server.users:
-                sys.stdout.write(f"user:       {user}\n")
-            sys.stdout.write(f"passwords:  {server.accounts}\nCtrl-C stops it.\n")
-        sys.stdout.flush()
+            write_json(sys.stdout, server)
+            return
+        write_line(sys.stdout, f"homeserver: {server.url}")
+        if server.room_alias:
+            write_line(sys.stdout, f"room:       {server.room_alias}")
+        for user in server.users:
+            write_line(sys.stdout, f"user:       {user}")
+        write_line(sys.stdout, f"passwords:  {server.accounts}")
+        write_line(sys.stdout, "Ctrl-C stops it.")
 
     users = [(name, accounts.from_environment(name)) for name in options.user]
     asyncio.run(
@@ -42,4 +41,4 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _progress(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    write_line(sys.stderr, text)

@@ -7,11 +7,10 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from bots.cli import OK
 from bots.cli.printing import Printer
 from bots.cli.session import answers
+from bots.cli.terminal import printable, write_json, write_line
 from bots.rendering import short
 from bots.service import (
     AgentStatus,
@@ -48,8 +47,7 @@ async def _look(options: argparse.Namespace, request: AnyRequest) -> int:
     rows: list[Sequence[str]] = []
     async for event in answers(options, request):
         if options.json:
-            sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
-            sys.stdout.flush()
+            write_json(sys.stdout, event)
         elif isinstance(event, PeerSeen | TaskSeen):
             rows.append(_row(event))
         elif isinstance(event, AgentStatus):
@@ -90,13 +88,14 @@ def _row(event: AnyAnswer) -> Sequence[str]:
 
 
 def _show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    for row in [head, *rows]:
+    table = [[printable(cell) for cell in row] for row in [head, *rows]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(line.rstrip() + "\n")
+        write_line(sys.stdout, line.rstrip())
 
 
 def _show_status(status: AgentStatus) -> None:
     for name in status.__struct_fields__[1:]:
         value = getattr(status, name)
-        sys.stdout.write(f"{name.replace('_', ' '):18}{', '.join(value) if isinstance(value, tuple) else value}\n")
+        write_line(sys.stdout, f"{name.replace('_', ' '):18}{', '.join(value) if isinstance(value, tuple) else value}")

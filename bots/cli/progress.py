@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from bots.cli.terminal import write, write_line
+
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _EVERY_S = 0.1
 
@@ -29,8 +31,7 @@ class Progress:
             spinner = threading.Thread(target=self._spin, args=(text, done), daemon=True)
             spinner.start()
         else:
-            self._stream.write(f"{text} ...\n")
-            self._stream.flush()
+            write_line(self._stream, f"{text} ...")
         mark = "✘"
         try:
             yield
@@ -40,12 +41,11 @@ class Progress:
             if spinner is not None:
                 spinner.join()
                 self._stream.write("\r\x1b[K")
-            self._stream.write(f"{mark} {text} ({time.monotonic() - started:.1f} s)\n")
-            self._stream.flush()
+            write_line(self._stream, f"{mark} {text} ({time.monotonic() - started:.1f} s)")
 
     def _spin(self, text: str, done: threading.Event) -> None:
         for frame in itertools.cycle(_FRAMES):
-            self._stream.write(f"\r\x1b[K{frame} {text} ...")
-            self._stream.flush()
+            self._stream.write("\r\x1b[K")
+            write(self._stream, f"{frame} {text} ...")
             if done.wait(_EVERY_S):
                 return

@@ -7,22 +7,34 @@ import asyncio
 import logging
 import os
 import signal
+from typing import Any
 
 from bots.cli import OK
 from bots.cli.opening import opened
 from bots.cli.selection import Selection, select
+from bots.cli.terminal import printable
 from bots.control import ControlServer, socket_path
 from bots.service import Service
 
 
 def main(options: argparse.Namespace) -> int:
-    logging.basicConfig(
-        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%H:%M:%S"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
     # nio logs its own view of what the transport handles and reports.
     logging.getLogger("nio").setLevel(logging.CRITICAL)
     asyncio.run(_run(select(options), options.record))
     return OK
+
+
+class _Printable(logging.Formatter):
+    """Logs hold what others said, too: a message is one line, and only a traceback has more."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
 
 
 async def _run(selection: Selection, record: str | None) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from bots import config as configuration
 from bots import identity
+from bots.cli.terminal import write_line
 from bots.config import Config
 from bots.errors import ConfigError
 from bots.identity import Identity
@@ -74,14 +75,16 @@ def require_account(selection: Selection) -> None:
         raise ConfigError(
             "config.incomplete",
             f"The agent {selection.name} has no {' and no '.join(flag.strip('-') for flag in missing)}.",
-            f"Give {' and '.join(missing)}, or set them in {selection.paths.config}.",
+            f"Give {' and '.join(missing)}, or set them in {selection.paths.config}."
+            if selection.paths.config.is_file()
+            else f"Run `clawbot init` to make one, or give {' and '.join(missing)}.",
         )
 
 
 def keys(selection: Selection) -> Identity:
     """The agent's keys; made at first need. Raises ConfigError."""
-    if not (selection.paths.keys / "identity.key").exists():
-        sys.stderr.write(f"Making keys for {selection.name} in {selection.paths.keys}\n")
+    if not identity.complete(selection.paths.keys):
+        write_line(sys.stderr, f"Making keys for {selection.name} in {selection.paths.keys}")
         return identity.create(selection.paths.keys)
     return identity.load(selection.paths.keys)
 

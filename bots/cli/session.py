@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from bots.cli.selection import select
+from bots.cli.selection import require_account, select
 from bots.control import call, socket_path
 from bots.errors import ClawbotError, ConfigError
 from bots.lifetime import taking_part
@@ -27,11 +27,12 @@ async def answers(options: argparse.Namespace, request: AnyRequest) -> AsyncIter
             yield answer
         return
     except ConnectionError:
+        require_account(selection)
         if isinstance(request, Status):
             raise ClawbotError(
                 "agent.not_running",
                 f"The agent {selection.name} is not running.",
-                f"clawbot run --name {selection.name}",
+                f"Start it: clawbot run --name {selection.name}",
             ) from None
     async for answer in _alone(options, request, record):
         yield answer

@@ -13,6 +13,7 @@ from bots import config as configuration
 from bots import identity
 from bots.cli import OK
 from bots.cli.selection import overrides
+from bots.cli.terminal import write_line
 from bots.errors import ConfigError
 from bots.paths import make_private, paths_of
 
@@ -39,14 +40,16 @@ def main(options: argparse.Namespace) -> int:
     configuration.load(None, overrides(options))
     text = configuration.template(values)
     make_private(paths.config.parent)
-    if not (paths.keys / "identity.key").exists():
+    if not identity.complete(paths.keys):
         identity.create(paths.keys)
     handle = os.open(paths.config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text)
     did = identity.load(paths.keys).did
-    sys.stdout.write(f"{name} is {did}\nconfiguration: {paths.config}\nkeys:          {paths.keys}\n")
-    if not (options.homeserver and options.user and options.room):
-        sys.stdout.write("Fill in homeserver, user and rooms there, then: ")
-    sys.stdout.write(f"clawbot run --name {name}\n")
+    write_line(sys.stdout, f"{name} is {did}")
+    write_line(sys.stdout, f"configuration: {paths.config}")
+    write_line(sys.stdout, f"keys:          {paths.keys}")
+    complete = options.homeserver and options.user and options.room
+    first = "" if complete else "Fill in homeserver, user and rooms there, then: "
+    write_line(sys.stdout, f"{first}clawbot run --name {name}")
     return OK

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bots.cli import FAILED, OK
+from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
 from bots.rendering import clean, line, short
 from bots.transports import Delivery
@@ -25,7 +26,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What was found on one line."""
 
     line: int
-    verdict: str  # bound, unbound, relayed, invalid, damaged
+    verdict: str  # bound, unbound, relayed; refused: the event's, damaged: the transcript's own fault
     code: str = ""
     detail: str = ""
     id: str = ""
@@ -41,22 +42,27 @@ def main(options: argparse.Namespace) -> int:
             findings = list(check(file))
     except OSError as error:
         raise ConfigError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from None
-    counts = Counter(finding.verdict for finding in findings)
-    bad = counts["invalid"] + counts["damaged"]
     for finding in findings:
         if options.json:
-            sys.stdout.buffer.write(msgspec.json.encode(finding) + b"\n")
-        elif finding.verdict in ("invalid", "damaged"):
-            sys.stdout.write(f"line {finding.line}: {finding.verdict}: {clean(finding.code)} {clean(finding.detail)}\n")
+            write_json(sys.stdout, finding)
+        elif finding.verdict in ("refused", "damaged"):
+            write_line(sys.stdout, f"line {finding.line}: {finding.verdict}: {finding.code} {clean(finding.detail)}")
         elif not options.quiet:
-            sys.stdout.write(
-                f"line {finding.line}: {finding.verdict} {short(finding.id)} {finding.type} "
-                f"{clean(finding.name, limit=20)} {finding.detail}\n"
-            )
+            what = f"{finding.verdict} {short(finding.id)} {finding.type}"
+            write_line(sys.stdout, f"line {finding.line}: {what} {clean(finding.name, limit=20)} {finding.detail}")
+    counts = Counter(finding.verdict for finding in findings)
     if not options.json:
-        told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no messages"
-        sys.stdout.write(f"{path}: {told}. " + ("NOT intact.\n" if bad else "Every line and signature is intact.\n"))
-    return FAILED if bad else OK
+        write_line(sys.stdout, f"{path}: {_verdict(counts)}")
+    # Anybody can put junk into a room: whoever recorded it faithfully has done nothing wrong.
+    return FAILED if counts["damaged"] or (options.strict and counts["refused"]) else OK
+
+
+def _verdict(counts: Counter[str]) -> str:
+    notes = {"refused": " (no messages that anybody would accept)"}
+    told = ", ".join(f"{count} {word}{notes.get(word, '')}" for word, count in sorted(counts.items())) or "no messages"
+    if counts["damaged"]:
+        return f"{told}. NOT intact."
+    return f"{told}. Every line{'' if counts['refused'] else ' and signature'} is intact."
 
 
 def check(lines: object) -> list[Finding]:
@@ -95,7 +101,11 @@ def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Fin
             mesh = meshes.setdefault(message.envelope.room, Mesh(message.envelope.room))
             mesh.add(message, entry.sender)
         except RemoteProtocolError as error:
-            findings.append(Finding(line=number, verdict="invalid", code=error.code, detail=str(error)))
+            detail = str(error).removeprefix(f"{error.code}: ")
+            findings.append(Finding(line=number, verdict="refused", code=error.code, detail=detail))
+            continue
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+            findings.append(Finding(line=number, verdict="refused", code="carrier.malformed"))
             continue
         findings.append(
             Finding(

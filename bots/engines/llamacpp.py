@@ -112,19 +112,25 @@ class LlamaCppEngine:
             if self._supervisor.state in ("starting", "ready"):
                 await self._supervisor.ready()
                 return
-            if not available():
-                raise EngineError("engine.package_missing", "The package xllamacpp is not installed.", INSTALL_HINT)
-            file = await self._read_file()
-            await self._supervisor.start(
-                Load(
-                    model_path=str(file.path),
-                    context_tokens=self._context(file),
-                    slots=self.slots,
-                    threads=self._threads,
-                    batch_tokens=self._batch_tokens,
-                    mean_pooling=not file.header.has_pooling,
-                )
-            )
+            try:
+                load = await self._load()
+            except EngineError as error:
+                self._supervisor.give_up(error)
+                raise
+            await self._supervisor.start(load)
+
+    async def _load(self) -> Load:
+        if not available():
+            raise EngineError("engine.package_missing", "The package xllamacpp is not installed.", INSTALL_HINT)
+        file = await self._read_file()
+        return Load(
+            model_path=str(file.path),
+            context_tokens=self._context(file),
+            slots=self.slots,
+            threads=self._threads,
+            batch_tokens=self._batch_tokens,
+            mean_pooling=not file.header.has_pooling,
+        )
 
     async def models(self) -> Sequence[Model]:
         """The one model of this engine; also before ``start``."""

@@ -67,6 +67,11 @@ class Supervisor:
         self._rise(worker)
         self._watching = asyncio.create_task(self._watch(worker, load))
 
+    def give_up(self, error: EngineError) -> None:
+        """There is nothing to start: whoever wants a worker gets this error."""
+        self._worker = asyncio.get_running_loop().create_future()
+        self._fail(error)
+
     async def ready(self) -> LlamaCppProcess:
         """The worker, once it has loaded the model. Raises the EngineError that keeps it from that."""
         waiting = self._worker

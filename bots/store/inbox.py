@@ -63,6 +63,11 @@ class InboxRows:
             for seq in seqs:
                 self._database.execute("UPDATE inbox SET handled = 1 WHERE seq = ?", (seq,))
 
+    def forget(self, seqs: Iterable[int]) -> None:
+        with self._database.transaction():
+            for seq in seqs:
+                self._database.execute("DELETE FROM inbox WHERE seq = ?", (seq,))
+
     def history(self) -> Iterator[tuple[int, Delivery]]:
         last = 0
         while True:

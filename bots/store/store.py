@@ -92,6 +92,10 @@ class Store:
         """Mark deliveries as handled."""
         self._inbox.handled(seqs)
 
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Keep nothing of deliveries that are not to be folded again."""
+        self._inbox.forget(seqs)
+
     def history(self) -> Iterator[tuple[int, Delivery]]:
         """The handled deliveries in order: fold them again at a start, then take ``unhandled``."""
         return self._inbox.history()
@@ -118,6 +122,13 @@ class Store:
         """The JSON text kept under a key, None if there is none."""
         found = self._database.value("SELECT value FROM facts WHERE key = ?", (key,))
         return None if found is None else str(found)
+
+    def facts(self, prefix: str) -> dict[str, str]:
+        """All that is kept under keys that begin with ``prefix``, by key."""
+        rows = self._database.rows(
+            "SELECT key, value FROM facts WHERE substr(key, 1, length(?)) = ? ORDER BY key", (prefix, prefix)
+        )
+        return {str(key): str(value) for key, value in rows}
 
     def set_fact(self, key: str, value: str) -> None:
         """Keep JSON text under a key."""

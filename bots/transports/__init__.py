@@ -101,6 +101,13 @@ class Transport(Protocol):
     def rooms(self) -> Sequence[Room]:
         """The rooms we are in."""
 
+    def is_member(self, room: str, address: str) -> bool:
+        """Whether this address is joined to this room of ours now, as far as we know; both are URIs.
+
+        Nobody is before the first sync since the start, and everybody who was joined at that moment is once
+        ``online`` was true.
+        """
+
     async def run(self) -> None:
         """Receive until ``close``; reconnects by itself. Raises Fatal when it cannot go on."""
 

@@ -94,6 +94,7 @@ class Network:
         self.direct: list[tuple[str, str, dict[str, Any]]] = []  # sender, recipient, event
         self.rules: list[Rule] = []
         self.public = public
+        self.outside: set[str] = set()  # accounts that have not joined, have left, or were banned
         self._taken: dict[str, str] = {}
         self._arrivals: dict[float, list[Passage]] = {}
         self._numbers = itertools.count(1)
@@ -109,12 +110,15 @@ class Network:
             self.accounts[address] = Account(address, context)
         return self.accounts[address]
 
+    def joined(self, address: str) -> bool:
+        return address in self.accounts and address not in self.outside
+
     def post(self, sender: str, content: dict[str, Any], *, event_id: str = "", **fields: Any) -> str:
         """Put an event into the room and return its id; ``fields`` replace or join those of the event."""
         event_id = event_id or self.fresh_id()
         event = self._event(sender, writing.MESSAGE, content) | {"event_id": event_id} | fields
         self.timeline.append(event)
-        for address in self.accounts:
+        for address in [address for address in self.accounts if address not in self.outside]:
             self._carry(self._passage("room", event, address))
         return event_id
 
@@ -215,8 +219,11 @@ class SimulatedTransport:
         return self.rooms()[0]
 
     def rooms(self) -> Sequence[Room]:
-        members = len(self._network.accounts)
+        members = sum(map(self._network.joined, self._network.accounts))
         return [Room(uri=ROOM, name="#mesh", public=self._network.public, encrypted=False, members=members)]
+
+    def is_member(self, room: str, address: str) -> bool:
+        return self.online and room == ROOM and self._network.joined(address)
 
     async def run(self) -> None:
         while True:

@@ -242,7 +242,7 @@ class Room:
 
 def live(member: Member) -> set[str]:
     """The dids of those whom an agent counts upon."""
-    return {peer.did for peer in member.mesh.live_peers(member.agent.now_ms())}
+    return {peer.did for peer in member.agent.live_peers(ROOM)}
 
 
 def identity_of(name: str) -> Identity:

@@ -278,7 +278,7 @@ class TestHostileNames:
             check_log(caplog)
 
     @in_virtual_time
-    async def test_a_thousand_identities_of_one_account(self, tmp_path: Path) -> None:
+    async def test_sixty_identities_of_one_account(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             door = await opened(room)
             for number in range(60):

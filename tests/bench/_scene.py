@@ -21,20 +21,26 @@ from tests.matrix_client import Account, MatrixClient
 
 # Never a file system in memory: commits are to cost what they cost people.
 _DISK = "/var/tmp" if Path("/var/tmp").is_dir() else None
+# Guards against strangers, not what makes an agent fast or slow.
+_QUOTAS = {f"CLAWNET_LIMITS_TASKS_PER_MINUTE_{whose}": "1000" for whose in ("ADDRESS", "HOMESERVER", "STRANGERS")}
+REQUESTER = "ada"
 _READY_S = 60.0
 _STOP_S = 15.0
 _QUIET_S = 0.3
 
 
 class Scene:
-    """One homeserver and one room. ``async with Scene(...) as scene`` starts it, and stops all that was started."""
+    """One homeserver and one room. ``async with Scene(...) as scene`` starts it, and stops all that was started.
+
+    The room is made by the requester's own account, so that nobody but agents is in it. ``client`` is a plain
+    client of that account, to look at the room from outside.
+    """
 
     def __init__(self, rate_limits: RateLimits = "raised") -> None:
         self._rate_limits = rate_limits
         self._stack = AsyncExitStack()
         self._accounts: dict[str, Account] = {}
-        self.alias = ""
-        self.room_id = ""
+        self.alias = self.room_id = ""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -47,7 +53,7 @@ class Scene:
             stack.callback(_changed(self._environment))
             server = Homeserver(self._folder / "homeserver", rate_limits=self._rate_limits)
             self.homeserver = await stack.enter_async_context(server)
-            self.client = await self._logged_in(stack, "observer")
+            self.client = await self._logged_in(stack, REQUESTER)
             self.room_id = await self.client.create_room(preset="public_chat", room_alias_name="bench")
             self.alias = f"#bench:{server.server_name}"
             self._stack = stack.pop_all()
@@ -60,23 +66,26 @@ class Scene:
         """A logged-in client of plain HTTP, closed at the end."""
         return await self._logged_in(self._stack, name)
 
-    async def agent(self, name: str, *options: str) -> asyncio.subprocess.Process:
+    async def agent(self, name: str, *, engine: str = "none") -> asyncio.subprocess.Process:
         """``clawbot init`` and ``clawbot run`` with a new account in the room, as processes."""
-        account = await self._account(name)
-        init = await self._clawbot("init", account, *self._flags(account), *options)
-        if await init.wait():
-            raise RuntimeError(f"clawbot init {name} failed: {self._told(name)}")
+        account = await self._initiated(name, engine)
         process = await self._clawbot("run", account)
         self._stack.push_async_callback(_stop, process)
         return process
 
-    async def requester(self, name: str) -> Clawnet:
+    async def requester(self) -> Clawnet:
         """An agent without a model in this process, in the room."""
+        account = await self._initiated(REQUESTER, "none")
+        return await self._stack.enter_async_context(Clawnet.open(REQUESTER, password=account.password))
+
+    async def _initiated(self, name: str, engine: str) -> Account:
         account = await self._account(name)
-        init = await self._clawbot("init", account, *self._flags(account), "--engine", "none")
+        where = ("--homeserver", account.homeserver, "--user", account.user_id, "--room", self.alias)
+        init = await self._clawbot("init", account, *where, "--engine", engine)
         if await init.wait():
-            raise RuntimeError(f"clawbot init {name} failed: {self._told(name)}")
-        return await self._stack.enter_async_context(Clawnet.open(name, password=account.password))
+            log = (self._folder / f"{name}.log").read_text(errors="replace").strip()
+            raise RuntimeError(f"clawbot init {name} failed: {log}")
+        return account
 
     async def _logged_in(self, stack: AsyncExitStack, name: str) -> MatrixClient:
         return await stack.enter_async_context(MatrixClient(await self._account(name)))
@@ -88,9 +97,6 @@ class Scene:
             self._accounts[name] = Account(self.homeserver.url, name, user_id, password)
         return self._accounts[name]
 
-    def _flags(self, account: Account) -> Sequence[str]:
-        return ("--homeserver", account.homeserver, "--user", account.user_id, "--room", self.alias)
-
     async def _clawbot(self, command: str, account: Account, *options: str) -> asyncio.subprocess.Process:
         with (self._folder / f"{account.name}.log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
@@ -98,12 +104,9 @@ class Scene:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "CLAWNET_MATRIX_PASSWORD": account.password},
+                env={**os.environ, "CLAWNET_MATRIX_PASSWORD": account.password, **_QUOTAS},
                 start_new_session=True,
             )
-
-    def _told(self, name: str) -> str:
-        return (self._folder / f"{name}.log").read_text(errors="replace").strip()[-2000:]
 
 
 def echo(name: str = "echo", *reads: str) -> task.Stage:
@@ -124,7 +127,7 @@ async def acquainted(net: Clawnet, stage: task.Stage, count: int) -> list[str]:
     """
 
     def settled() -> bool:
-        peers = net.agent.mesh(net.room).live_peers(net.agent.now_ms())
+        peers = net.agent.live_peers(net.room)
         return len(net.find_capable(stage)) >= count and all(map(_has_confirmed, peers))
 
     await until(settled)

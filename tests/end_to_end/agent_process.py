@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,7 +147,20 @@ class AgentProcess:
                         return status
                 await asyncio.sleep(_POLL_S)
 
-    async def listens(self, timeout_s: float = READY_S) -> None:
+    async def listening(self, timeout_s: float = READY_S) -> None:
+        """Once commands reach it, whatever else is the matter."""
+        async with asyncio.timeout(timeout_s):
+            while await self.status() is None:
+                assert self.pid is not None, f"{self.name} has ended:\n{self.log}"
+                await asyncio.sleep(_POLL_S)
+
+    async def logs(self, text: str, timeout_s: float = READY_S) -> None:
+        """Once it has written this to the terminal."""
+        async with asyncio.timeout(timeout_s):
+            while text not in self.log:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
+
+    async def online(self, timeout_s: float = READY_S) -> None:
         """Once it is logged in and receives; it need be in no room."""
         async with asyncio.timeout(timeout_s):
             while (status := await self.status()) is None or not status.online:
@@ -247,3 +260,17 @@ async def start_all(agents: Iterable[AgentProcess]) -> None:
     await asyncio.gather(*(agent.ready() for agent in agents))
     names = [agent.name for agent in agents]
     await asyncio.gather(*(agent.sees(*names) for agent in agents))
+
+
+@contextlib.contextmanager
+def models_held(*agents: AgentProcess) -> Iterator[list[int]]:
+    """Their models stand still for a while, so that a stage cannot end too soon; gives their workers' pids."""
+    workers = [worker for agent in agents for worker in agent.children]
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -34,10 +34,13 @@ class Mesh(NamedTuple):
 
 
 class NewAgent(Protocol):
-    async def __call__(self, name: str, room: str, *options: str, **settings: str) -> AgentProcess:
+    async def __call__(
+        self, name: str, room: str, *options: str, homeserver: Homeserver | None = None, **settings: str
+    ) -> AgentProcess:
         """Make an account and ``clawbot init`` an agent for it; it is ended after the test.
 
         ``settings`` are keys of its configuration as environment variables, like ``requests_lease_ms="3000"``.
+        ``homeserver`` is the one shared by all tests if no other is named.
         """
 
 
@@ -85,13 +88,16 @@ class _Agents:
         self._numbers = numbers
         self._made: list[AgentProcess] = []
 
-    async def __call__(self, name: str, room: str, *options: str, **settings: str) -> AgentProcess:
+    async def __call__(
+        self, name: str, room: str, *options: str, homeserver: Homeserver | None = None, **settings: str
+    ) -> AgentProcess:
+        homeserver = homeserver or self._homeserver
         name = f"{name}{next(self._numbers)}"
         password = f"the password of {name}"
-        user = await self._homeserver.register(name, password)
+        user = await homeserver.register(name, password)
         # Sockets allow no long paths: the name alone, not that of the test.
         agent = AgentProcess(
-            Account(self._homeserver.url, name, user, password),
+            Account(homeserver.url, name, user, password),
             self._folders.mktemp(name),
             self._cache,
             {f"CLAWNET_{key.upper()}": value for key, value in settings.items()},
@@ -105,21 +111,26 @@ class _Agents:
             agent.close()
 
 
+@contextmanager
 def _agents(request: pytest.FixtureRequest) -> Iterator[_Agents]:
     needed = ("homeserver", "cache", "tmp_path_factory", "_agent_numbers")
     agents = _Agents(*(request.getfixturevalue(name) for name in needed))
-    yield agents
-    agents.close()
+    try:
+        yield agents
+    finally:
+        agents.close()
 
 
 @pytest.fixture
 def new_agent(request: pytest.FixtureRequest) -> Iterator[NewAgent]:
-    yield from _agents(request)
+    with _agents(request) as agents:
+        yield agents
 
 
 @pytest.fixture(scope="module")
 def new_agent_of_module(request: pytest.FixtureRequest) -> Iterator[NewAgent]:
-    yield from _agents(request)
+    with _agents(request) as agents:
+        yield agents
 
 
 @asynccontextmanager
@@ -144,7 +155,7 @@ async def _open_mesh(homeserver: Homeserver, new_agent: NewAgent, name: str) -> 
 @pytest.fixture(scope="session")
 def mesh(request: pytest.FixtureRequest, homeserver: Homeserver) -> Iterator[Mesh]:
     """Three agents that stay as they are: nobody stops them, or changes what they are."""
-    for new_agent in _agents(request):
+    with _agents(request) as new_agent:
         yield run(_open_mesh(homeserver, new_agent, "mesh"))
 
 

@@ -7,15 +7,13 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from itertools import pairwise
 
 import pytest
 
 from clawnet_proto.families import task
 from tests.conftest import NewClient
-from tests.end_to_end.agent_process import AgentProcess, Running
+from tests.end_to_end.agent_process import AgentProcess, Running, models_held
 from tests.end_to_end.conftest import NO_MODEL, Mesh, NewAgent, run
 from tests.end_to_end.reading import Json, awards, messages_of, results, room_messages
 
@@ -41,18 +39,6 @@ def asker(fragile_mesh: Mesh, new_agent_of_module: NewAgent) -> AgentProcess:
         return asker
 
     return run(start())
-
-
-@contextmanager
-def held(agent: AgentProcess) -> Iterator[int]:
-    """The agent's model stands still for a while, so that a stage cannot end too soon; gives the worker's pid."""
-    (worker,) = agent.children
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        yield worker
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
 
 
 async def stage_is(command: Running, stage: str, state: str) -> Json:
@@ -82,7 +68,7 @@ async def test_an_agent_is_killed(fragile_mesh: Mesh, asker: AgentProcess, seed:
     async with asker.running(*ASK) as command:
         executor = (await stage_is(command, stage, "awarded"))["name"]
         if victim.name == executor:
-            with held(victim):
+            with models_held(victim):
                 await stage_is(command, stage, "working")
                 victim.kill()
         else:
@@ -104,7 +90,7 @@ async def test_a_model_is_killed(fragile_mesh: Mesh, asker: AgentProcess) -> Non
     async with asker.running(*ASK) as command:
         executor = fragile_mesh.named((await stage_is(command, "draft", "awarded"))["name"])
         before = executor.pid
-        with held(executor) as worker:
+        with models_held(executor) as (worker,):
             await stage_is(command, "draft", "working")
             os.kill(worker, signal.SIGKILL)
         await answered(command)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from clawnet_proto.families import task
 from clawnet_proto.signing import digest
 from tests.conftest import NewClient, NewRoom
+from tests.end_to_end.agent_process import models_held
 from tests.end_to_end.conftest import NO_MODEL, Mesh, NewAgent
 from tests.end_to_end.handmade_peer import HandmadePeer
 from tests.end_to_end.person import Person, in_thread, on_behalf
@@ -25,19 +22,6 @@ async def person(mesh: Mesh, new_client: NewClient) -> Person:
     client = await new_client("person")
     await client.join(mesh.room_id)
     return Person(client, mesh.room_id)
-
-
-@contextmanager
-def models_held(mesh: Mesh) -> Iterator[None]:
-    """No model of the mesh gets any further: a task stays open."""
-    workers = [worker for agent in mesh.agents for worker in agent.children]
-    for worker in workers:
-        os.kill(worker, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for worker in workers:
-            os.kill(worker, signal.SIGCONT)
 
 
 async def test_one_agent_answers_a_question_to_nobody_in_particular(mesh: Mesh, person: Person) -> None:
@@ -79,7 +63,7 @@ async def test_a_task_is_looked_at_and_only_its_owner_cancels_it(
 ) -> None:
     other = Person(await new_client("other"), mesh.room_id)
     await other.client.join(mesh.room_id)
-    with models_held(mesh):
+    with models_held(*mesh.agents):
         ask = await person.say("!claw ask What is the capital of France?")
         # The id stands where a person reads it.
         asking = await person.told(ask, r"task [\w-]{8}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
+from bots.homeserver import Homeserver
 from clawnet_proto.families import presence, task
 from tests.conftest import NewClient, NewRoom
-from tests.end_to_end.conftest import MODEL, NO_MODEL, NewAgent
+from tests.end_to_end.conftest import MODEL, NO_MODEL, NewAgent, plain_client
 from tests.end_to_end.person import Person, on_behalf
 from tests.end_to_end.reading import carried, room_messages
 from tests.matrix_client import MatrixClient
@@ -25,7 +27,7 @@ async def test_an_invitation_of_the_owner_is_accepted(
     owner, stranger = await new_client("owner"), await new_client("stranger")
     agent = await new_agent("ada", "", *NO_MODEL, "--owner", owner.user_id)
     agent.start()
-    await agent.listens()
+    await agent.online()
     user_id = agent.account.user_id
 
     theirs = await new_room(stranger, public=False)
@@ -100,6 +102,30 @@ async def test_a_question_waits_for_the_only_one_who_can(
         answer = await command.until(lambda line: line["event"] == "answer")
         assert answer["outcome"] == "completed", command.lines
         assert await command.ended() == 0
+
+
+async def test_the_homeserver_goes_away_and_comes_back(tmp_path: Path, new_agent: NewAgent) -> None:
+    """A question that was taken while it was away is asked, and answered, once it is back."""
+    async with Homeserver(tmp_path) as homeserver:
+        async with plain_client(homeserver, "founder") as founder:
+            room_id = await founder.create_room(preset="public_chat")
+        asker = await new_agent("asker", room_id, *NO_MODEL, "--kind", "human", homeserver=homeserver)
+        agent = await new_agent("ada", room_id, *MODEL, homeserver=homeserver)
+        for each in (asker, agent):
+            each.start()
+        await asyncio.gather(asker.ready(), agent.ready())
+        await asker.sees(agent.name)
+        await homeserver.stop()
+        await asyncio.gather(asker.logs("Trying again"), agent.logs("Trying again"))
+        async with asker.running("ask", "Why is the sky blue?", "--json") as command:
+            await command.until(lambda line: line["event"] == "task")
+            notices = [line["text"] for line in command.lines if line["event"] == "notice"]
+            assert "The homeserver cannot be reached just now: the question goes out once it can." in notices
+            await homeserver.start()
+            answer = await command.until(lambda line: line["event"] == "answer")
+            assert answer["outcome"] == "completed", command.lines
+            assert await command.ended() == 0
+        assert await asker.stop() == await agent.stop() == 0
 
 
 async def test_the_agent_that_asks_is_killed_before_it_awards(

@@ -73,6 +73,9 @@ class FakeTransport:
     def rooms(self) -> Sequence[Room]:
         return []
 
+    def is_member(self, room: str, address: str) -> bool:
+        return False
+
     async def run(self) -> None: ...
 
     async def close(self) -> None: ...

@@ -97,6 +97,12 @@ class Sync(msgspec.Struct, frozen=True):
     to_device: Events = Events()
 
 
+class JoinedMembers(msgspec.Struct, frozen=True):
+    """The answer to ``/joined_members``: profiles by user id."""
+
+    joined: dict[str, msgspec.Raw]
+
+
 class Page(msgspec.Struct, frozen=True):
     """The answer to ``/messages``; paging backwards, newest first."""
 
@@ -107,6 +113,7 @@ class Page(msgspec.Struct, frozen=True):
 _header = msgspec.json.Decoder(Header)
 _sync = msgspec.json.Decoder(Sync)
 _page = msgspec.json.Decoder(Page)
+_joined_members = msgspec.json.Decoder(JoinedMembers)
 
 
 def header(event: bytes | str | msgspec.Raw) -> Header | None:
@@ -133,6 +140,11 @@ def sync(body: bytes) -> Sync:
 def page(body: bytes) -> Page:
     """The answer to ``/messages``. Raises msgspec.MsgspecError if it is no such thing."""
     return _tolerantly(_page, body)
+
+
+def joined_members(body: bytes) -> JoinedMembers:
+    """The answer to ``/joined_members``. Raises msgspec.MsgspecError if it is no such thing."""
+    return _tolerantly(_joined_members, body)
 
 
 def _tolerantly(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bots.transports.matrix.account import Account, nonsense
 from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.history import History
+from bots.transports.matrix.members import Members
 from bots.transports.matrix.membership import Membership
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class MatrixTransport:
     ``directory`` holds the kept login; ``password`` is asked only when a login is due and gives "" if
     there is none; ``clock`` gives Unix milliseconds. ``on_joined`` is called once for every room we are in,
     after its context is committed: for those of before at the start, for others when they come.
-    ``on_online`` is called when the homeserver is reached, and when it no longer is.
+    ``on_online`` is called when the homeserver is reached, and when it no longer is; ``on_refused`` with the
+    configured rooms that will not have us, when one more of them will not.
     """
 
     name = NAME
@@ -60,6 +62,7 @@ class MatrixTransport:
         *,
         on_joined: Callable[[Room], None] | None = None,
         on_online: Callable[[bool], None] | None = None,
+        on_refused: Callable[[Collection[str]], None] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         config.check()
@@ -67,10 +70,12 @@ class MatrixTransport:
         self._inbox = inbox
         self._account = Account(config, directory, password)
         self._membership = Membership(config, self._account)
+        self._members = Members(self._account)
         self._arrivals = Arrivals(NAME, config.user, History(self._account), clock)
         self._position = rooms.load(inbox.position(NAME), config.user)
         self._on_joined = on_joined
         self._on_online = on_online
+        self._on_refused = on_refused
         self._chance = chance
         self._online: bool | None = None
         self._connected = False
@@ -105,6 +110,9 @@ class MatrixTransport:
     def rooms(self) -> Sequence[Room]:
         known = self._position.rooms if self._position else {}
         return [rooms.room(room_id, state) for room_id, state in known.items()]
+
+    def is_member(self, room: str, address: str) -> bool:
+        return self._members.holds(room, address)
 
     async def connect(self) -> None:
         await self._account.connect()
@@ -168,6 +176,8 @@ class MatrixTransport:
             raise nonsense() from error
         before = self._position
         arrival = await self._arrivals.take(answer, before)
+        # Before anybody sees what arrived: who may speak directly is judged by it.
+        await self._members.follow(answer, arrival.position.rooms)
         position = rooms.dump(arrival.position)
         now = asyncio.get_running_loop().time()
         known = before and (before.rooms, before.invites)
@@ -239,6 +249,8 @@ class MatrixTransport:
         except Refused as error:
             self._refused_rooms[name] = error
             log.error("%s", error)
+            if self._on_refused is not None:
+                self._on_refused(self._refused_rooms.keys())
 
     async def _answer(self, room: str, inviter: str) -> None:
         await self._membership.answer(room, inviter)

@@ -6,6 +6,7 @@ bound on a dead token, sleep on rate limits by themselves, and hide the raw even
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -120,6 +121,10 @@ def resolve_alias(alias: str) -> Request:
 
 def state(room: str, kind: str) -> Request:
     return _request(Api.room_get_state_event("", room, kind))
+
+
+def joined_members(room: str) -> Request:
+    return _request(Api.joined_members("", room))
 
 
 def send_to_room(room: str, kind: str, content: dict[str, Any], txn: str) -> Request:
