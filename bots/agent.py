@@ -176,11 +176,11 @@ class Agent:
             ),
         )
         mesh = self.mesh(room)
-        mesh.add(message, self.transport.address)
         direct = rule.planes == ("direct",)
         to = posting.to or (mesh.direct_address(recipients[0]) if direct else None)
         if direct and to is None:
             raise ClawbotError("peer.unreachable", "That peer has announced no address for direct messages.")
+        mesh.add(message, self.transport.address)
         self.outbox.add(self._entry(message, data, to, posting))
         self.notify(
             seen(message, mesh, verdict="bound", plane="direct" if direct else "room",
@@ -450,7 +450,9 @@ class Agent:
         """What we posted and could not send yet is part of the state already."""
         for carrier in self.store.outgoing.carriers(self.transport.name):
             message = verify(carrier)
-            self.mesh(message.envelope.room).add(message, self.transport.address)
+            # A room that we are no longer in has no state for us.
+            with contextlib.suppress(RemoteProtocolError):
+                self.mesh(message.envelope.room).add(message, self.transport.address)
 
 
 if __name__ == "__main__":

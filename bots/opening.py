@@ -39,7 +39,8 @@ async def open_agent(
         homeserver=matrix.homeserver,
         user=matrix.user,
         device_name=matrix.device_name,
-        display_name=config.agent.name,
+        # A person's own account keeps the name its owner gave it.
+        display_name="" if config.agent.kind == "human" else config.agent.name,
         rooms=matrix.rooms,
         owner=matrix.owner,
         invites=matrix.invites_from,

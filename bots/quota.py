@@ -79,9 +79,11 @@ class Quotas:
             taken.append((bucket, amount))
         return ""
 
-    def unused(self, tokens: int) -> None:
-        """Tokens that were reserved and not generated."""
+    def unused(self, address: str, tokens: int) -> None:
+        """Tokens that were reserved for an address and not generated."""
         self._tokens.give_back(tokens)
+        if not is_listed(address, self._limits.listed):
+            self._strangers_tokens.give_back(tokens)
 
     def _bucket(self, key: str, capacity: int, now_ms: int) -> Bucket:
         bucket = self._buckets.get(key)

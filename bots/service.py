@@ -205,8 +205,14 @@ class Service:
         size = len(request.question.encode())
         if size > LIMITS.inline_text_bytes:
             most = LIMITS.inline_text_bytes
-            raise ConfigError("ask.too_long", f"The question has {size} bytes; {most} are possible.")
+            raise ConfigError(
+                "ask.too_long", f"The question has {size} bytes; {most} are possible.", "Ask for less at once."
+            )
         room = self._room(request.room)
+        if next(known for known in agent.rooms() if known.uri == room).encrypted:
+            raise ClawbotError(
+                "room.encrypted", "The room is encrypted, which this version cannot send into.", "Use another room."
+            )
         for notice in self._privacy(room, request.private):
             yield notice
         kind, able = self._kind(room, request)
@@ -312,10 +318,8 @@ class Service:
     def _peer(self, room: str, name: str) -> Peer:
         found = [peer for peer in self._agent.live_peers(room) if name in (peer.did, _name(peer))]
         if len(found) != 1:
-            problem = "nobody" if not found else f"{len(found)} peers"
-            raise ClawbotError(
-                "peer.unknown", f"There is {problem} called {name}.", "See `clawbot peers`; a did is unique."
-            )
+            begins = f"There are {len(found)} peers" if found else "There is nobody"
+            raise ClawbotError("peer.unknown", f"{begins} called {name}.", "See `clawbot peers`; a did is unique.")
         return found[0]
 
     async def _peers(self, request: Peers) -> AsyncIterator[AnyAnswer]:
@@ -413,7 +417,7 @@ def _engine_told(engine: Engine) -> str:
 def unsayable(error: LocalProtocolError) -> ConfigError:
     """What to tell somebody who asked for what no message can say."""
     hint = "Ask for less at once." if error.code.startswith("size.") else "Nothing was sent."
-    return ConfigError(error.code, f"That cannot be asked: {clean(str(error))}.", hint)
+    return ConfigError(error.code, f"That cannot be sent: {clean(str(error))}.", hint)
 
 
 def _name(peer: Peer) -> str:

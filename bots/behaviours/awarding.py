@@ -22,6 +22,7 @@ _NOBODY_CAPABLE_MS = 15_000
 _UNANSWERED_MS = 300_000
 _STAGE_MS = 600_000
 _AWARDS = 40  # of one stage, declined ones included
+_PAUSE_MS = (5_000, 60_000)  # before somebody who declined is asked once more: at first, and at most
 _OURSELVES_MS = 3 * WAVE_MS
 
 
@@ -69,7 +70,7 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
     """Award the stages that need it, all in one moment, or wait for offers. Raises Hopeless."""
     for stage in needy:
         if stage.current is not None:
-            _give_up_attempt(context, errand, stage, stage.current)
+            _give_up_attempt(context, errand, stage, stage.current, now_ms)
     candidates = {stage.spec.id: _candidates(context, errand, view, stage, now_ms) for stage in needy}
     missing = [name for name, found in candidates.items() if not found]
     if missing:
@@ -99,8 +100,11 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
                 errand.heard_ms[(stage.spec.id, body.attempt)] = now_ms
 
 
-def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current: AttemptView) -> None:
+def _give_up_attempt(
+    context: Context, errand: Errand, stage: StageView, current: AttemptView, now_ms: int
+) -> None:
     """Remember why an attempt is over. Raises Hopeless if another one makes no sense."""
+    errand.ended_ms.setdefault((stage.spec.id, current.number), now_ms)
     errand.excluded.setdefault(stage.spec.id, set()).add(current.executor)
     name = context.mesh(errand.room).name_of(current.executor)
     failure: task.Fail | None = current.failure.body if current.failure is not None else None
@@ -151,6 +155,8 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
         unable = errand.unable.get(name, set())
         if waits and waits.keys() <= unable:
             raise Hopeless("attempts", f"Stage {name} failed everywhere. {errand.refusals[-1]}")
+        if _paused(errand, stage, now_ms):
+            return []
         fresh = {did: wait for did, wait in waits.items() if did not in unable}
     peers = [mesh.peers[did] for did in fresh if did in mesh.peers and did not in errand.unfit]
     return [
@@ -163,6 +169,16 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
         )
         for rank, did in enumerate(ranked(stage_key(errand.id, name), peers))
     ]
+
+
+def _paused(errand: Errand, stage: StageView, now_ms: int) -> bool:
+    """Everybody was asked, and who declined is left alone for a while: longer each time."""
+    declined = [number for number, attempt in stage.attempts.items() if attempt.state == "rejected"]
+    if not declined:
+        return False
+    shortest, longest = _PAUSE_MS
+    pause = min(longest, shortest << min(len(declined) - 1, 8))
+    return now_ms - errand.ended_ms.get((stage.spec.id, max(declined)), now_ms) < pause
 
 
 def _may_do_it_ourselves(

@@ -50,6 +50,7 @@ class Errand(msgspec.Struct, kw_only=True):
     first_offer_ms: int = 0
     heard_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
     began_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
+    ended_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
     excluded: dict[str, set[str]] = {}  # by stage: who failed at it
     unable: dict[str, set[str]] = {}  # by stage: who says that trying again is no use
     unfit: set[str] = set()  # to whose announced key nothing can be sealed

@@ -142,21 +142,20 @@ class ExecutorBehaviour:
         if self._context.mesh(room).binding(view.request) != "bound":
             return
         generated = stage.spec.parameters.max_tokens if stage.spec.kind in ("generate", "chat") else 0
-        refusal = (
-            self._refusal(view, received.address)
-            or self._inability(stage.spec)
-            or self._crowded(received.address, ready=view.ready(stage.spec))
-        )
+        if refusal := self._refusal(view, received.address) or self._inability(stage.spec):
+            self._decline(received, refusal, retryable=False)
+            return
+        refusal = self._crowded(received.address, ready=view.ready(stage.spec))
         if not refusal:
             cost = generated + _reading(view.request.body, stage.spec)
             quota = self._quotas.admit(received.address, cost, self._context.now_ms())
             refusal = f"the quota {quota} is used up" if quota else ""
         if refusal:
-            self._decline(received, refusal)
+            self._decline(received, refusal, retryable=True)
             return
         self._start_job(room, message, generated, received.address)
 
-    def _decline(self, received: Received, refusal: str) -> None:
+    def _decline(self, received: Received, refusal: str, *, retryable: bool) -> None:
         message = received.message
         body: task.Award = message.body
         log.info("award %s of %s declined: %s", message.id, received.address, refusal)
@@ -168,7 +167,7 @@ class ExecutorBehaviour:
                 attempt=body.attempt,
                 award=message,
             )
-            self._fail(job, DECLINED, refusal[:1].upper() + refusal[1:] + ".", retryable=True)
+            self._fail(job, DECLINED, refusal[:1].upper() + refusal[1:] + ".", retryable=retryable)
 
     def _crowded(self, address: str, *, ready: bool) -> str:
         """Why there is no room for one more job, "" if there is."""
@@ -253,7 +252,7 @@ class ExecutorBehaviour:
 
     def _settle(self, job: _Job) -> None:
         """What was reserved and not used is there for others again."""
-        self._quotas.unused(max(0, job.reserved - job.tokens))
+        self._quotas.unused(job.address, max(0, job.reserved - job.tokens))
         job.reserved = 0
         self._count()
 

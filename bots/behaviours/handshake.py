@@ -34,6 +34,7 @@ class _Session(msgspec.Struct, kw_only=True):
     room: str
     peer: str
     machine: handshake.Handshake
+    ours: str = ""  # id of our message, which the next one must answer
 
 
 class HandshakeBehaviour:
@@ -73,6 +74,7 @@ class HandshakeBehaviour:
         self._send_announce(room, context.mesh(room).direct_address(did))
         hello = handshake.Hello(versions=VERSIONS, address=context.address)
         message = context.post(room, hello, lifetime_ms=_LIFETIME_MS, recipients=[did], posting=Posting(priority=2))
+        session.ours = message.id
         self._keep(message.id, session)
         return True
 
@@ -97,7 +99,7 @@ class HandshakeBehaviour:
         version = session.machine.receive_hello(hello, context.now_ms())
         self._keep(message.id, session)
         self._send_announce(room, hello.address)
-        context.post(
+        accept = context.post(
             room,
             handshake.Accept(version=version, versions=VERSIONS, address=context.address),
             lifetime_ms=_LIFETIME_MS,
@@ -106,6 +108,7 @@ class HandshakeBehaviour:
             answers=message.id,
             posting=Posting(to=hello.address, priority=2),
         )
+        session.ours = accept.id
 
     def _on_accept(self, received: Received) -> None:
         message = received.message
@@ -134,6 +137,8 @@ class HandshakeBehaviour:
         session = self._sessions.get(str(message.envelope.thread))
         if session is None or session.peer != message.sender or session.room != message.envelope.room:
             raise RemoteProtocolError("handshake.not_allowed", "no such handshake")
+        if message.envelope.answers != session.ours:
+            raise RemoteProtocolError("handshake.not_allowed", "it answers another message")
         return session
 
     def _keep(self, thread: str, session: _Session) -> None:

@@ -6,7 +6,7 @@ Our place in the ranking, and with it the moment our offer is due, is computed o
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
 import msgspec
@@ -45,6 +45,7 @@ class Offering:
         self._refusal = refusal
         self._jobs = jobs
         self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._early: deque[Received] = deque(maxlen=_OPEN_REQUESTS)
         self._offers = Bucket(_OFFERS_PER_MINUTE, context.now_ms())
 
     def consider(self, received: Received) -> None:
@@ -59,6 +60,9 @@ class Offering:
             log.info("no offer for %s: %s", message.id, refusal)
             return
         if Counter(item.address for item in self._open.values())[received.address] >= _OPEN_OF_ONE_ADDRESS:
+            return
+        if all(peer.did != context.identity.did for peer in context.live_peers(room)):
+            self._early.append(received)  # until we have announced ourselves, there is no ranking with us in it
             return
         now = context.now_ms()
         due = {stage.id: now + rank // OFFERS_PER_WAVE * WAVE_MS for stage, rank in self._turns(view, room)}
@@ -82,6 +86,9 @@ class Offering:
 
     def advance(self, now_ms: int) -> None:
         """Make the offers that are due."""
+        early, self._early = self._early, deque(maxlen=_OPEN_REQUESTS)
+        for received in early:
+            self.consider(received)
         for request_id, item in list(self._open.items()):
             view = self._context.mesh(item.room).task(request_id)
             awarded = view is None or view.finished or any(stage.current for stage in view.stages.values())

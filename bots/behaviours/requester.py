@@ -181,14 +181,15 @@ class RequesterBehaviour:
         view = errand.view(self._context)
         stage = view.stages.get(body.stage) if view else None
         attempt = stage.attempts.get(body.attempt) if stage else None
-        if view is None or attempt is None or attempt.executor != message.sender:
+        if view is None or stage is None or attempt is None or attempt.executor != message.sender:
             return
         errand.heard_ms[(body.stage, body.attempt)] = now
         if isinstance(body, task.Progress):
             self._show(errand, body, body.offset, errand.progress_text(self._context, body), now)
         elif isinstance(body, task.Result) and body.media_type == "text/plain":
             # What the last progress did not carry any more.
-            self._show(errand, body, 0, present(body.text, ""), now)
+            if errand.accepted(self._context, stage) is message:
+                self._show(errand, body, 0, errand.text_of(message), now)
         elif isinstance(body, task.Ask):
             self._context.notify(TaskQuestion(at_ms=now, task=errand.id, stage=body.stage, text=body.question))
             self._pass_on(errand, view, body.question)

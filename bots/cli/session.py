@@ -42,7 +42,8 @@ async def _alone(options: argparse.Namespace, request: AnyRequest, record: str |
     """Open the agent here; it serves nobody and leaves once the request is answered."""
     from bots.cli.opening import opened
 
-    if options.room and not options.homeserver:
+    if options.room:
+        # It need not be one of the agent's rooms: it joins this one for the command alone.
         options.module = "run"
     selection = select(options)
     config = selection.config

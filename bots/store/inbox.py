@@ -37,9 +37,7 @@ class InboxRows:
             for callback in self._subscribers:
                 self._database.after_commit(callback)
 
-    def commit(
-        self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True
-    ) -> None:
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         with self._database.transaction(durable=durable):
             self.append(deliveries)
             self._database.execute(

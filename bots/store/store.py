@@ -66,9 +66,7 @@ class Store:
 
     # --- what arrived ---
 
-    def commit(
-        self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True
-    ) -> None:
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         """Store deliveries and the position they bring the transport to; an event id counts once."""
         self._inbox.commit(transport, deliveries, position, durable=durable)
 

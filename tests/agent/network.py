@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bots.errors import RetryLater
+from bots.errors import Refused, RetryLater
 from bots.transports import Delivery, Inbox, Parcel, PersonText, Plane, Room
 from bots.transports.matrix import addresses, reading, writing
 from clawnet_proto.carrier import verify
@@ -219,6 +219,8 @@ class SimulatedTransport:
         return self.rooms()[0]
 
     def rooms(self) -> Sequence[Room]:
+        if not self._network.joined(self.address):
+            return []
         members = sum(map(self._network.joined, self._network.accounts))
         return [Room(uri=ROOM, name="#mesh", public=self._network.public, encrypted=False, members=members)]
 
@@ -240,6 +242,8 @@ class SimulatedTransport:
         await asyncio.sleep(LATENCY_S)
         if not self._account.reachable:
             raise RetryLater("matrix.unreachable", "The homeserver does not answer.", 1.0)
+        if parcel.plane == "room" and not self._network.joined(self.address):
+            raise Refused("matrix.forbidden", "You are not in the room.")
         return self._network.take(self.address, parcel)
 
     async def close(self) -> None:

@@ -21,6 +21,8 @@ class Stranger(Author):
         super().__init__(name)
         self.network = network
         self.account = network.account(self.address)
+        self._heard: list[Message] = []
+        self._read = 0
 
     def post(self, *carriers: bytes | dict[str, Any], body: str = "words", **content: Any) -> str:
         """Put carriers into the room, in one event, and return its id."""
@@ -51,6 +53,11 @@ class Stranger(Author):
 
     def heard(self, *types: str) -> list[Message]:
         """The messages that reached its account, addressed to it."""
-        events = [json.loads(delivery.event) for delivery in self.account.log]
-        found = [message for event in events for message in messages_of(event) if message.type in types]
-        return [message for message in found if self.did in present(message.envelope.recipients, ())]
+        for delivery in self.account.log[self._read :]:
+            self._heard += messages_of(json.loads(delivery.event))
+        self._read = len(self.account.log)
+        return [
+            message
+            for message in self._heard
+            if message.type in types and self.did in present(message.envelope.recipients, ())
+        ]

@@ -281,13 +281,13 @@ class TestRequesterRestarts:
     async def test_a_sealed_task_goes_on_too(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada = await room.join("ada")
-            await room.join("bert", ScriptedEngine(lambda prompt: [3.0, f"<{prompt}>"]))
+            await room.join("bert", ScriptedEngine(lambda prompt: [3.0, f"({prompt})"]))
             task_id = ada.ask(order(generate("draft"), generate("revise", "question", "draft"), private=True))
             await until(lambda: ada.told(StageText))
             await ada.crash()
             await ada.start()
             end = await ada.outcome(task_id)
-            assert (end.outcome, end.text) == ("completed", "<What is a mesh?<What is a mesh?>>")
+            assert (end.outcome, end.text) == ("completed", "(What is a mesh?(What is a mesh?))")
 
 
 class TestExecutorRestarts:
@@ -371,6 +371,31 @@ class TestExecutorRestarts:
             await asyncio.sleep(3)
             assert len(room.network.posted("presence.announce")) == announced
             assert live(ada) == {ada.did, bert.did}
+
+
+class TestRooms:
+    @in_virtual_time
+    async def test_words_still_queued_for_a_room_that_threw_us_out_stop_no_restart(self, tmp_path: Path) -> None:
+        async with Room(tmp_path) as room:
+            ada, bert = await room.crowd("ada", "bert")
+            account = room.network.accounts[ada.address]
+            account.reachable = False
+            ada.ask(order())
+            await asyncio.sleep(2)
+            await ada.crash()
+            account.reachable = True
+            room.network.outside.add(ada.address)
+            agent = ada.open()
+            running = asyncio.ensure_future(agent.run())
+            await asyncio.sleep(10)
+            assert not running.done() and not agent.synced.is_set()
+            room.network.outside.discard(ada.address)
+            await agent.synced.wait()
+            await until(lambda: bert.did in live(ada))
+            assert (await ada.outcome(ada.ask(order()))).outcome == "completed"
+            agent.stop()
+            await running
+            agent.store.close()
 
 
 class TestPartition:

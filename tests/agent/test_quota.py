@@ -61,15 +61,23 @@ class TestQuotas:
 
     def test_tokens_of_all_together(self) -> None:
         quotas = Quotas(LimitsSection(tokens_per_minute=100), NOW)
-        assert admitted(quotas, address("eve"), 2, tokens=60) == ["", "tokens_per_minute"]
+        assert admitted(quotas, address("eve"), 2, tokens=60) == ["", "strangers"]
         assert quotas.admit(address("eve"), 40, NOW) == ""
-        quotas.unused(60)
+        quotas.unused(address("eve"), 60)
         assert quotas.admit(address("paul"), 60, NOW) == ""
+
+    def test_strangers_leave_half_of_the_tokens_to_those_who_are_listed(self) -> None:
+        quotas = Quotas(LimitsSection(tokens_per_minute=100, listed=("@paul:example.org",)), NOW)
+        assert admitted(quotas, address("eve"), 3, tokens=25) == ["", "", "strangers"]
+        assert admitted(quotas, address("paul"), 3, tokens=25) == ["", "", "tokens_per_minute"]
+        quotas.unused(address("paul"), 25)
+        assert quotas.admit(address("eve"), 25, NOW) == "strangers"
+        assert quotas.admit(address("paul"), 25, NOW) == ""
 
     def test_what_is_refused_is_not_charged(self) -> None:
         limits = LimitsSection(tasks_per_minute_address=1, tasks_per_minute_strangers=2, tokens_per_minute=10)
         quotas = Quotas(limits, NOW)
-        assert admitted(quotas, address("eve"), 5, tokens=20) == ["tokens_per_minute"] * 5
+        assert admitted(quotas, address("eve"), 5, tokens=20) == ["strangers"] * 5
         assert quotas.admit(address("eve"), 10, NOW) == ""
         assert admitted(quotas, address("eve"), 5) == ["address"] * 5
         assert quotas.admit(address("paul"), 0, NOW) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import msgspec
@@ -208,7 +209,7 @@ class TestAttempts:
             assert bert.alive
 
     @in_virtual_time
-    async def test_what_two_agents_call_impossible_is_not_tried_again(self, tmp_path: Path) -> None:
+    async def test_what_everybody_calls_impossible_is_tried_by_everybody_once(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada = await room.join("ada")
             for name in ("bert", "cora", "dora"):
@@ -218,7 +219,26 @@ class TestAttempts:
             end = await ada.outcome(task_id)
             assert (end.outcome, end.code, end.executions) == ("failed", "attempts", 0)
             assert "The prompt does not fit the context." in end.message
-            assert len(ada.task(task_id).stages["answer"].attempts) == 2
+            assert len({attempt.executor for attempt in ada.task(task_id).stages["answer"].attempts.values()}) == 3
+            assert len(ada.task(task_id).stages["answer"].attempts) == 3
+
+    @in_virtual_time
+    async def test_one_that_declines_for_now_is_asked_again_ever_more_seldom(self, tmp_path: Path) -> None:
+        async with Room(tmp_path) as room:
+            ada = await room.join("ada")
+            engine = ScriptedEngine(lambda prompt: [100.0, "late"] if "long" in prompt else ["soon"])
+            limits = LimitsSection(concurrency=1, waiting=0)
+            bert = await room.join("bert", engine, limits=limits)
+            busy = ada.ask(order(generate(), question="long", to=bert.did))
+            await until(lambda: engine.running)
+            waiting = ada.ask(order(generate(), to=bert.did))
+            assert (await ada.outcome(busy, within_s=200)).text == "late"
+            assert (await ada.outcome(waiting, within_s=200)).text == "soon"
+            awards = [award for award in room.network.posted("task.award") if award.envelope.thread == waiting]
+            moments = [award.envelope.sent_ms for award in awards]
+            pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
+            assert len(pauses) == 5
+            assert all(abs(pause - 5_000 * 2**number) < 500 for number, pause in enumerate(pauses[:4]))
 
     @in_virtual_time
     async def test_attempts_are_bounded(self, tmp_path: Path) -> None:
@@ -398,9 +418,12 @@ class TestLimits:
             engine = ScriptedEngine([5.0, "done"])
             bert = await room.join("bert", engine, limits=LimitsSection(concurrency=1, waiting=1))
             tasks = [ada.ask(order(generate(), to=bert.did)) for _ in range(3)]
+            await until(lambda: room.network.posted("task.fail"))
+            fail = room.network.posted("task.fail")[0].body
+            assert (fail.code, fail.message) == ("declined", "This agent has its hands full.")
             ends = [await ada.outcome(task_id) for task_id in tasks]
-            assert [end.outcome for end in ends] == ["completed", "completed", "failed"]
-            assert "This agent has its hands full." in ends[2].message
+            assert [end.outcome for end in ends] == ["completed"] * 3
+            assert [end.stages[0].attempt for end in ends] == [1, 1, 2]
 
     @in_virtual_time
     async def test_tokens_not_used_are_given_back(self, tmp_path: Path) -> None:

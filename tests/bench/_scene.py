@@ -144,7 +144,7 @@ async def quiet(net: Clawnet) -> None:
 async def until(condition: Callable[[], bool]) -> None:
     """Poll until something is so. Raises TimeoutError."""
     async with asyncio.timeout(_READY_S):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what others announce is no event here
             await asyncio.sleep(0.05)
 
 
@@ -176,7 +176,7 @@ def _has_confirmed(peer: Peer) -> bool:
 
 
 def _changed(environment: Mapping[str, str]) -> Callable[[], None]:
-    """Change this process's environment: no setting of whoever runs this may change a figure; returns what undoes it."""
+    """Change this process's environment, and keep settings of whoever runs this out; returns what undoes it."""
     before = {key: value for key, value in os.environ.items() if key in environment or key.startswith("CLAWNET_")}
     for key in before:
         del os.environ[key]

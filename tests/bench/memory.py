@@ -20,8 +20,8 @@ async def run(report: Report) -> None:
         assert bare.stdout is not None
         await bare.stdout.readline()
         await asyncio.sleep(_IDLE_S)
-        for kind in ("resident", "proportional"):
-            figure, yardstick = _megabytes(agent.pid, kind), _megabytes(bare.pid, kind)
+        for kind, field in (("resident", "Rss"), ("proportional", "Pss")):
+            figure, yardstick = _megabytes(agent.pid, field), _megabytes(bare.pid, field)
             if figure is None or yardstick is None:
                 continue
             report.add(
@@ -31,18 +31,19 @@ async def run(report: Report) -> None:
                     unit="MB",
                     yardstick="import aiohttp, nio",
                     yardstick_figure=yardstick,
-                    at_most=90 if kind == "resident" else None,
+                    at_most=90 if field == "Rss" else None,
                 )
             )
 
 
-def _megabytes(pid: int, kind: str) -> float | None:
+def _megabytes(pid: int, field: str) -> float | None:
     """Memory of a process in 10^6 bytes; None if this system does not tell."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        (text,) = (line.split()[1] for line in lines if line.startswith({"resident": "Rss:", "proportional": "Pss:"}[kind]))
+        kibibytes = next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
     except OSError:
-        if kind != "resident":
+        if field != "Rss":
             return None
-        text = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
-    return int(text) * 1024 / 1e6
+        command = ["ps", "-o", "rss=", "-p", str(pid)]
+        kibibytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(kibibytes) * 1024 / 1e6

@@ -90,7 +90,8 @@ async def _plain(sender: MatrixClient, receiver: MatrixClient) -> AsyncIterator[
 
     async def once() -> float:
         text = f"number {next(numbers)}"
-        arrived[text] = waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        arrived[text] = waiting
         start = time.perf_counter()
         await sender.send_text(room_id, text)
         async with asyncio.timeout(30):

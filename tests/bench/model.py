@@ -15,8 +15,8 @@ from clawnet_proto.families.task_prompt import render
 from tests.bench import Report, Row
 from tests.bench._scene import Scene, acquainted, completed, parameters, quiet
 
-_TURNS = 7
-_TOKENS = 192
+_TURNS = 5
+_TOKENS = 160
 _QUESTION = "Write down the history of the world, as long as you can."
 _STAGE = task.Stage(
     id="story",

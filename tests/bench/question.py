@@ -6,6 +6,7 @@ The yardstick is what it would cost with one event for each message that it take
 from __future__ import annotations
 
 import json
+
 from tests.bench import Report, Row
 from tests.bench._scene import Scene, acquainted, completed, echo, quiet
 

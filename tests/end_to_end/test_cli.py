@@ -188,7 +188,8 @@ async def test_the_state_cannot_be_written(agent: AgentProcess) -> None:
     assert_told(await agent.clawbot("run", XDG_STATE_HOME=str(agent.config)), 2, "cannot be made")
     # As one who owns it all, but may not write there; root may write everywhere, so it is somebody else.
     program = (
-        "import encodings.ascii, encodings.idna, os, sys, bots.opening, bots.cli.run, bots.transports.matrix.transport\n"
+        "import encodings.ascii, encodings.idna, os, sys\n"
+        "import bots.opening, bots.cli.run, bots.transports.matrix.transport\n"
         f"os.setuid({NOBODY}) if os.getuid() == 0 else None\n"
         "sys.exit(bots.cli.main(['run']))"
     )

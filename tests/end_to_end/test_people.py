@@ -79,8 +79,13 @@ async def test_a_task_is_looked_at_and_only_its_owner_cancels_it(
         await other.told(theirs, "Only who asked may do that")
         mine = await person.say(f"!claw cancel {task_id}")
         await person.told(mine, f"Task {task_id} is canceled")
-        cancel = await person.client.wait_for(lambda event: any(m.type == "task.cancel" for m in carried(event)))
-        assert cancel["sender"] == asking["sender"]
+        await person.client.wait_for(
+            lambda event: (
+                event["sender"] == asking["sender"]
+                and in_thread(event, ask)
+                and any(isinstance(message.body, task.Cancel) for message in carried(event))
+            )
+        )
     again = await person.say(f"!claw cancel {task_id}")
     await person.told(again, "no open task")
 

@@ -13,7 +13,7 @@ import pytest
 
 from bots.errors import Fatal, Refused, RetryLater, TransportError
 from bots.outbox import CARRIERS_PER_BATCH, CONTENT_BYTES, SERVER_ERRORS, Entry, Outbox
-from bots.store import Store
+from bots.store import Lane, Store
 from bots.transports import Delivery, Parcel, PersonText, Room
 
 ROOM = "matrix:roomid/abc"
@@ -475,3 +475,38 @@ class TestHousekeeping:
     async def test_what_no_transport_could_send_is_refused_at_once(self, entry: Entry, bench: Bench) -> None:
         with pytest.raises(ValueError, match="needs"):
             bench.outbox.add(entry)
+
+
+class TestCommits:
+    async def test_what_can_go_at_once_is_committed_as_a_batch(self, bench: Bench) -> None:
+        bench.transport.gates[ROOM] = asyncio.Event()
+        async with bench.running():
+            await asyncio.sleep(0)
+            with bench.store.transaction():
+                bench.outbox.add(fact(1))
+                bench.outbox.add(fact(2))
+            batch = bench.store.outgoing.open_batch("fake", Lane("room", ROOM, "", ""))
+            assert batch is not None
+            assert [entry for _, entry in batch.entries] == [fact(1), fact(2)]
+            await bench.transport.started.wait()
+            assert bench.transport.tries[0].txn == batch.txn
+
+    async def test_what_a_power_failure_could_take_back_is_no_batch_yet(self, bench: Bench) -> None:
+        async with bench.running():
+            await asyncio.sleep(0)
+            with bench.store.transaction(durable=False):
+                bench.outbox.add(fact(1))
+            assert bench.store.outgoing.open_batch("fake", Lane("room", ROOM, "", "")) is None
+            assert await bench.outbox.flush(10)
+        assert [held(parcel) for parcel in bench.transport.parcels] == [[1]]
+
+    async def test_a_destination_that_waits_gathers_what_comes(self, bench: Bench) -> None:
+        bench.transport.answer = lambda parcel: LIMITED
+        async with bench.running():
+            bench.outbox.add(fact(1))
+            await bench.transport.started.wait()
+            bench.outbox.add(fact(2))
+            bench.outbox.add(fact(3))
+            bench.transport.answer = lambda parcel: None
+            assert await bench.outbox.flush(10)
+        assert [held(parcel) for parcel in bench.transport.parcels] == [[1], [2, 3]]

@@ -338,3 +338,62 @@ def test_a_killed_process_loses_nothing_it_acknowledged(path: Path) -> None:
         assert numbers(store) == [n for n in range(1, position + 1) for _ in range(3)]
         store.close()
         acknowledged = position
+
+
+class TestDurability:
+    """Whether SQLite waits for the disk at a commit: 2 (full) or, with a write-ahead log, 1 (not)."""
+
+    @staticmethod
+    def synchronous(store: Store) -> int:
+        return int(store._database.value("PRAGMA synchronous"))
+
+    def test_only_where_it_is_said_may_a_power_failure_take_back(self, store: Store) -> None:
+        with store.transaction():
+            assert (self.synchronous(store), store.durable) == (2, True)
+        with store.transaction(durable=False):
+            assert (self.synchronous(store), store.durable) == (1, False)
+            with store.transaction():
+                store.set_fact("inside", "1")
+            assert not store.durable
+        assert (self.synchronous(store), store.durable) == (2, True)
+
+    def test_a_durable_transaction_stays_durable_inside(self, store: Store) -> None:
+        with store.transaction():
+            store.commit("matrix", [delivery(1)], "position", durable=False)
+            assert (self.synchronous(store), store.durable) == (2, True)
+
+    def test_a_failure_ends_it_too(self, store: Store) -> None:
+        with pytest.raises(RuntimeError), store.transaction(durable=False):
+            raise RuntimeError
+        assert (self.synchronous(store), store.durable) == (2, True)
+
+    def test_what_was_not_durable_outlives_the_process(self, path: Path) -> None:
+        script = (
+            "import os, pathlib, sys; from bots.store import Store;"
+            "store = Store.open(pathlib.Path(sys.argv[1]));\n"
+            "with store.transaction(durable=False): store.set_fact('key', '1')\n"
+            "os._exit(0)"
+        )
+        subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+        store = Store.open(path)
+        assert store.fact("key") == "1"
+        store.close()
+
+    def test_the_last_thing_before_a_commit_happens_once_and_inside(self, store: Store) -> None:
+        calls: list[str] = []
+
+        def last() -> None:
+            calls.append("last")
+            store.set_fact("key", "1")
+
+        with store.transaction():
+            store.before_commit(last)
+            store.before_commit(last)
+            assert calls == []
+        assert (calls, store.fact("key")) == (["last"], "1")
+        with pytest.raises(RuntimeError), store.transaction():
+            store.before_commit(last)
+            raise RuntimeError
+        with store.transaction():
+            pass
+        assert calls == ["last"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 
@@ -210,3 +211,26 @@ async def test_the_kept_login(new_peer: NewPeer) -> None:
     await anna.restart()
     assert (anna.asked, anna.transport.device) == (1, device)
     assert anna.account.password not in kept.read_text()
+
+
+async def test_what_follows_from_news_is_sent_before_the_next_poll(
+    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom, front: Front
+) -> None:
+    alice = await new_client("alice")
+    room_id = await new_room(alice)
+    anna = await new_peer("anna", homeserver=front.url)
+    room = await anna.join(room_id)
+    asked: list[int] = []
+    answers: list[asyncio.Task[str]] = []
+
+    def answer() -> None:
+        if not asked:
+            asked.append(len(front.seen))
+            answers.append(asyncio.create_task(anna.transport.send(room_parcel(room.uri))))
+
+    anna.store.subscribe(answer)
+    await alice.send_text(room_id, "a question")
+    assert [body for body, _ in await anna.bodies(2)] == ["a question", "one fact"]
+    assert await answers[0]
+    following = [method for method, _ in front.seen[asked[0] :]]
+    assert following[:2] == ["PUT", "GET"]

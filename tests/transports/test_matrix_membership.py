@@ -12,7 +12,7 @@ from bots.homeserver import Homeserver
 from bots.transports.matrix import addresses
 from tests.conftest import NewAccount, NewClient, NewRoom
 from tests.matrix_client import MatrixClient
-from tests.transports.conftest import Front, NewPeer
+from tests.transports.conftest import Front, NewPeer, Peer
 
 
 async def alias_of(client: MatrixClient, room_id: str) -> str:
@@ -141,3 +141,101 @@ async def test_rooms_are_what_their_state_says(new_peer: NewPeer, new_client: Ne
     assert (room.name, room.public, room.members) == ("The workshop", False, 2)
     await alice.send_state(room_id, "m.room.history_visibility", "", {"history_visibility": "world_readable"})
     await anna.until(lambda: anna.transport.rooms()[0].public)
+
+
+class TestMembers:
+    """Whether the transport knows, at every moment, who is joined to a room."""
+
+    @pytest.fixture
+    async def anna(self, new_peer: NewPeer, front: Front) -> Peer:
+        return await new_peer("anna", homeserver=front.url)
+
+    async def test_joins_leaves_and_bans(
+        self, anna: Peer, new_client: NewClient, new_room: NewRoom, front: Front
+    ) -> None:
+        alice, bob, eve = [await new_client(name) for name in ("alice", "bob", "eve")]
+        room_id = await new_room(alice, bob)
+        await anna.join(room_id)
+        await joined_are(anna, room_id, alice, bob)
+        await eve.join(room_id)
+        await alice.send_text(room_id, "one")
+        await anna.bodies(1)
+        await joined_are(anna, room_id, alice, bob, eve)
+        await bob.leave(room_id)
+        await ban(alice, room_id, eve)
+        await alice.send_text(room_id, "two")
+        await anna.bodies(2)
+        await joined_are(anna, room_id, alice)
+        await bob.join(room_id)
+        await alice.send_text(room_id, "three")
+        await anna.bodies(3)
+        await joined_are(anna, room_id, alice, bob)
+        assert front.count("/joined_members") == 1, "asked once, then followed"
+        assert not anna.transport.is_member("matrix:roomid/elsewhere:example.org", uri_of(alice))
+
+    async def test_what_happened_while_we_were_away(self, anna: Peer, new_client: NewClient, new_room: NewRoom) -> None:
+        alice, bob, eve = [await new_client(name) for name in ("alice", "bob", "eve")]
+        room_id = await new_room(alice, bob)
+        await anna.join(room_id)
+        await anna.stop()
+        await ban(alice, room_id, bob)
+        await eve.join(room_id)
+        await alice.send_to_device(anna.account.user_id, "*", "net.clawnet.direct", {})
+        anna.open()
+        assert not anna.transport.is_member(addresses.room_uri(room_id), uri_of(alice))
+        await anna.start()
+        await joined_are(anna, room_id, alice, eve)
+
+    async def test_a_gap_in_the_timeline(
+        self, anna: Peer, new_client: NewClient, new_room: NewRoom, front: Front
+    ) -> None:
+        alice, bob, eve = [await new_client(name) for name in ("alice", "bob", "eve")]
+        room_id = await new_room(alice, bob)
+        await anna.join(room_id)
+        before = len(anna.received)
+        front.fault = lambda request: web.Response(status=502) if request.path.endswith("/sync") else None
+        await anna.until(lambda: not anna.transport.online)
+        await ban(alice, room_id, bob)
+        await eve.join(room_id)
+        for number in range(120):
+            await alice.send_text(room_id, f"{number}")
+        front.fault = lambda request: None
+        await anna.until(lambda: len(anna.received) >= before + 120)
+        await joined_are(anna, room_id, alice, eve)
+
+    async def test_a_room_we_left(self, anna: Peer, new_client: NewClient, new_room: NewRoom) -> None:
+        alice = await new_client("alice")
+        room_id = await new_room(alice)
+        await anna.join(room_id)
+        await alice.request("POST", f"/rooms/{room_id}/kick", {"user_id": anna.account.user_id})
+        await anna.until(lambda: not anna.transport.rooms())
+        assert not anna.transport.is_member(addresses.room_uri(room_id), uri_of(alice))
+
+    async def test_a_name_that_is_no_text_hides_nobody(
+        self, anna: Peer, new_client: NewClient, new_room: NewRoom, front: Front
+    ) -> None:
+        alice = await new_client("alice")
+        room_id = await new_room(alice)
+        name = alice.account.name.encode()
+        front.spoil = lambda path, body: (
+            body.replace(b'"display_name":"' + name, b'"display_name":"\\ud800') if "joined_members" in path else body
+        )
+        await anna.join(room_id)
+        await joined_are(anna, room_id, alice)
+
+
+async def joined_are(peer: Peer, room_id: str, *clients: MatrixClient) -> None:
+    """These and the peer itself are the members, by the peer's word and the homeserver's."""
+    users = {client.user_id for client in clients} | {peer.account.user_id}
+    assert await clients[0].members(room_id) == users
+    room = addresses.room_uri(room_id)
+    assert peer.transport._members._joined[room] == {addresses.user_uri(user) for user in users}
+    assert all(peer.transport.is_member(room, addresses.user_uri(user)) for user in users)
+
+
+async def ban(client: MatrixClient, room_id: str, banned: MatrixClient) -> None:
+    await client.request("POST", f"/rooms/{room_id}/ban", {"user_id": banned.user_id})
+
+
+def uri_of(client: MatrixClient) -> str:
+    return addresses.user_uri(client.user_id)

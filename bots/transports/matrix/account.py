@@ -131,7 +131,7 @@ class Account:
             raise Fatal(
                 "matrix.password_needed",
                 f"There is no kept login for {self._config.user}, and no password.",
-                "Start from a terminal to be asked for it, or put it into the environment.",
+                "Start from a terminal to be asked for it, or set CLAWNET_MATRIX_PASSWORD.",
             )
         request = wire.login(self._config.user, password, self._config.device_name, device)
         try:
