@@ -85,9 +85,7 @@ class MatrixClient:
         assert self._session is not None, "use `async with`"
         url = self.account.homeserver + (path if path.startswith("/_") else f"/_matrix/client/v3{path}")
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        async with self._session.request(
-            method, url, json=body, data=data, params=query, headers=headers
-        ) as response:
+        async with self._session.request(method, url, json=body, data=data, params=query, headers=headers) as response:
             answer = await response.json(content_type=None)
             if response.status >= 400:
                 raise MatrixError(response.status, answer if isinstance(answer, dict) else {})

@@ -100,9 +100,7 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
                 errand.heard_ms[(stage.spec.id, body.attempt)] = now_ms
 
 
-def _give_up_attempt(
-    context: Context, errand: Errand, stage: StageView, current: AttemptView, now_ms: int
-) -> None:
+def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current: AttemptView, now_ms: int) -> None:
     """Remember why an attempt is over. Raises Hopeless if another one makes no sense."""
     errand.ended_ms.setdefault((stage.spec.id, current.number), now_ms)
     errand.excluded.setdefault(stage.spec.id, set()).add(current.executor)

@@ -37,9 +37,7 @@ class Api:
         """One request with a JSON object each way."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            async with self._session.request(
-                method, self._url + path, json=body, headers=headers
-            ) as response:
+            async with self._session.request(method, self._url + path, json=body, headers=headers) as response:
                 answer = await response.json(content_type=None)
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise ClawbotError(
@@ -109,9 +107,7 @@ class Api:
             raise
         return str(answer["room_id"])
 
-    async def create_room(
-        self, alias_localpart: str, *, token: str, name: str, topic: str, history: History
-    ) -> str:
+    async def create_room(self, alias_localpart: str, *, token: str, name: str, topic: str, history: History) -> str:
         """Make a public, listed, unencrypted room and return its id."""
         visibility = {"history_visibility": history}
         answer = await self.call(
@@ -123,9 +119,7 @@ class Api:
                 "room_alias_name": alias_localpart,
                 "name": name,
                 "topic": topic,
-                "initial_state": [
-                    {"type": "m.room.history_visibility", "state_key": "", "content": visibility}
-                ],
+                "initial_state": [{"type": "m.room.history_visibility", "state_key": "", "content": visibility}],
             },
             token=token,
         )

@@ -66,9 +66,7 @@ class PersonText(msgspec.Struct, frozen=True, kw_only=True):
 class Inbox(Protocol):
     """Where a transport commits what arrived: deliveries and position in one transaction."""
 
-    def commit(
-        self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True
-    ) -> None:
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         """Commit. Without ``durable`` a power failure may take it back until a durable commit follows."""
 
     def position(self, transport: str) -> str | None:

@@ -349,9 +349,7 @@ async def test_a_name_that_synapse_refuses(tmp_path: Path) -> None:
         await Homeserver(tmp_path, server_name="no name/at all").start()
     assert "Server name 'no name/at all' has an invalid format." in caught.value.message
     # The directory is not bound to the name that was refused.
-    assert (
-        configuration.settle(tmp_path, 0, None, new=database.is_new(tmp_path)).server_name != "no name/at all"
-    )
+    assert configuration.settle(tmp_path, 0, None, new=database.is_new(tmp_path)).server_name != "no name/at all"
 
 
 async def test_a_first_start_that_was_cut_short_does_no_harm(tmp_path: Path) -> None:

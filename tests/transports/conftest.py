@@ -136,9 +136,7 @@ class Peer:
 
     # What the transport commits goes to the store, and wakes whoever waits once it has settled.
 
-    def commit(
-        self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True
-    ) -> None:
+    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         self.store.commit(transport, deliveries, position, durable=durable)
         self.commits += 1
         asyncio.get_running_loop().call_soon(self._arrived.set)
