@@ -98,6 +98,7 @@ class Agent:
         self._stopping = asyncio.Event()
         self._recorder = recorder
         self._ready = False
+        self._folded: set[str] = set()
         self._engine_failed = False
         self._renewing: asyncio.Task[None] | None = None
         self._renew_s = 0.0  # when to look for models again, by the loop's clock; 0: no need
@@ -266,8 +267,7 @@ class Agent:
         """Fold what was, connect, and take part until stopped. Raises ClawbotError when it cannot go on."""
         engine = asyncio.ensure_future(self._start_engine())
         try:
-            self.intake.refold(delivery for _, delivery in self.store.history())
-            self._refold_queued()
+            self._refold()
             if self._recorder is not None:
                 self._recorder.begin(created_ms=self.now_ms(), recorder=self.transport.address)
             self.store.subscribe(self.wake)
@@ -347,6 +347,7 @@ class Agent:
             self._woken.clear()
             # Before the first sync nobody knows who is joined, and so who may speak directly.
             connected = connected or self.transport.online
+            self._refold()
             while connected and (batch := self.store.unhandled(_BATCH)):
                 self._handle_batch(batch)
                 # Everything else gets its turn between batches.
@@ -445,6 +446,20 @@ class Agent:
                 log.warning("%s", error)
             except Exception:
                 log.exception("%s", type(behaviour).__name__)
+
+    def _refold(self) -> None:
+        """Fold what is kept of rooms that we are in and were not before: all of them at a start."""
+        fresh = {room.uri for room in self.rooms()} - self._folded
+        if not fresh:
+            return
+        self._folded |= fresh
+        self.intake.refold(
+            delivery for _, delivery in self.store.history() if delivery.plane == "direct" or delivery.room in fresh
+        )
+        self._refold_queued()
+        if self._ready:
+            self.requester.resume()
+            self.executor.resume()
 
     def _refold_queued(self) -> None:
         """What we posted and could not send yet is part of the state already."""

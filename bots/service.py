@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from bots import pipelines
 from bots.agent import Agent
@@ -42,8 +43,8 @@ class Ask(Request, frozen=True, kw_only=True, tag="ask"):
     model: str = ""
     private: bool = False
     to: str = ""
-    max_tokens: int = 64
-    timeout_s: int = 900
+    max_tokens: Annotated[int, Meta(ge=1, le=8192)] = 64
+    timeout_s: Annotated[int, Meta(ge=1, le=86400)] = 900
     roles: tuple[str, ...] = ()  # these and the following: whom we would rather have
     models: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()

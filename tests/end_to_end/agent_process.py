@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,12 +125,12 @@ class AgentProcess:
         )  # fmt: skip
         assert finished.status == 0, finished
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, command: Sequence[str] = (*CLAWBOT, "run")) -> None:
         """``clawbot run``; what it writes goes to ``log``."""
         assert self.pid is None
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [*CLAWBOT, "run", "--name", self.name, *options],
+                [*command, "--name", self.name, *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd=self.home,
             )  # fmt: skip
 

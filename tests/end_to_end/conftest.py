@@ -107,8 +107,10 @@ class _Agents:
         return agent
 
     def close(self) -> None:
+        """End them all. None may have met an error that nobody expected."""
         for agent in self._made:
             agent.close()
+        assert not [agent.log for agent in self._made if "Traceback" in agent.log]
 
 
 @contextmanager

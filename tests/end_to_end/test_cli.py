@@ -83,6 +83,19 @@ async def test_no_agent_is_configured(agent: AgentProcess, command: tuple[str, .
     assert_told(await agent.clawbot(*command), 2, "no homeserver", "`clawbot init`")
 
 
+async def test_no_configuration_is_needed(agent: AgentProcess, new_client: NewClient, new_room: NewRoom) -> None:
+    """``python -m bots.agent`` is ``clawbot run``, and every key has a flag or a variable."""
+    agent.config.unlink()
+    room_id = await new_room(await new_client("founder"))
+    account = agent.account
+    flags = ("--homeserver", account.homeserver, "--user", account.user_id, "--room", room_id, "--role", "oracle")
+    agent.start(*flags, *NO_MODEL, command=(sys.executable, "-m", "bots.agent"))
+    await agent.ready()
+    (me,) = await agent.peers()
+    assert (me.name, me.role) == (agent.name, "oracle")
+    assert await agent.stop() == 0
+
+
 async def test_an_agent_that_does_not_run(agent: AgentProcess) -> None:
     assert_told(await agent.clawbot("status"), 3, f"{agent.name} is not running", f"clawbot run --name {agent.name}")
 
@@ -138,7 +151,7 @@ async def test_the_password_is_wrong_or_missing(agent: AgentProcess) -> None:
     wrong = await agent.clawbot("run", CLAWNET_MATRIX_PASSWORD="of somebody else")
     assert_told(wrong, 3, f"does not accept this password for {agent.account.user_id}", "Check")
     missing = await agent.clawbot("run", CLAWNET_MATRIX_PASSWORD="")
-    assert_told(missing, 3, "no password", "terminal", "environment")
+    assert_told(missing, 3, "no password", "terminal", "CLAWNET_MATRIX_PASSWORD")
 
 
 async def test_the_room_is_not_there(agent: AgentProcess) -> None:

@@ -126,5 +126,3 @@ async def test_nothing_was_done_twice(fragile_mesh: Mesh, asker: AgentProcess, n
     verified = await asker.clawbot("verify", "transcript.jsonl", "--quiet")
     assert verified.status == 0, verified
     assert set(requests) <= {message.id for message in messages_of(asker.home / "transcript.jsonl")}
-    for agent in (asker, *fragile_mesh.agents):
-        assert "Traceback" not in agent.log
