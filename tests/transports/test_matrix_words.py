@@ -122,7 +122,11 @@ class TestCarriers:
         delivery = arrived({"net.clawnet.carriers": given}, plane=plane)
         assert reading.carriers(delivery) == given
 
-    @pytest.mark.parametrize("value", [None, {}, [], "x", [1], [{}, []], [{}] * 17, [None]])
+    @pytest.mark.parametrize("given", [[1], [{}, []], [None]])
+    def test_what_is_no_object_is_left_to_the_verifier(self, given: list[object]) -> None:
+        assert reading.carriers(arrived({"net.clawnet.carriers": given})) == given
+
+    @pytest.mark.parametrize("value", [None, {}, [], "x", [{}] * 17])
     def test_any_other_shape(self, value: object) -> None:
         assert reading.carriers(arrived({"net.clawnet.carriers": value})) == []
 
