@@ -263,7 +263,8 @@ class Homeserver:
         try:
             # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop it.
             return subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("child.py")), str(config)],
+                # Unbuffered, so that the log's last line is what it said last.
+                [sys.executable, "-u", "-P", str(Path(__file__).with_name("child.py")), str(config)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

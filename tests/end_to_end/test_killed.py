@@ -21,8 +21,8 @@ QUESTION = "What is the most important thing to know about the history of the Ro
 STAGES = ("draft", "critique", "revise")
 ASK = ("ask", QUESTION, "--stages", ",".join(STAGES), "--max-tokens", "24", "--json")
 LEASE_MS = 3000
-# Without a wish: one agent that is at work and stays away, one that is and comes back at once, one still to come.
-SEEDS = range(int(wanted)) if (wanted := os.environ.get("CLAWNET_TEST_SEEDS")) else (8, 4, 1)
+# The first three: one that is not at work, one that is and stays away, one that is and comes back at once.
+SEEDS = range(int(os.environ.get("CLAWNET_TEST_SEEDS", "3")))
 
 
 @pytest.fixture(scope="module")
@@ -61,26 +61,24 @@ async def answered(command: Running) -> dict[str, Json]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_an_agent_is_killed(fragile_mesh: Mesh, asker: AgentProcess, seed: int) -> None:
-    """Any of the three, whether it is at work, has its turn still to come, or is done."""
+    """Mostly the one that is at work; else one that is done, or has its turn still to come."""
     chance = random.Random(seed)
-    stage, victim, early = chance.choice(STAGES), chance.choice(fragile_mesh.agents), chance.random() < 0.5
+    stage, at_work, back_at_once = chance.choice(STAGES), chance.random() < 2 / 3, chance.random() < 1 / 2
     await asyncio.gather(*(agent.ready() for agent in fragile_mesh.agents))
     async with asker.running(*ASK) as command:
-        executor = (await stage_is(command, stage, "awarded"))["name"]
-        if victim.name == executor:
-            with models_held(victim):
-                await stage_is(command, stage, "working")
-                victim.kill()
-        else:
+        executor = fragile_mesh.named((await stage_is(command, stage, "awarded"))["name"])
+        others = [agent for agent in fragile_mesh.agents if agent is not executor]
+        victim = executor if at_work else chance.choice(others)
+        with models_held(executor):
             await stage_is(command, stage, "working")
             victim.kill()
-        if early:
+        if back_at_once:
             victim.start()
         stages = await answered(command)
-    if victim.name == executor and not early:
-        assert stages[stage]["attempt"] > 1
-        assert stages[stage]["name"] != victim.name
-    if not early:
+    if not back_at_once:
+        if at_work:
+            assert stages[stage]["attempt"] > 1
+            assert stages[stage]["name"] != victim.name
         victim.start()
 
 
@@ -125,4 +123,7 @@ async def test_nothing_was_done_twice(fragile_mesh: Mesh, asker: AgentProcess, n
     assert await asker.stop() == 0
     verified = await asker.clawbot("verify", "transcript.jsonl", "--quiet")
     assert verified.status == 0, verified
-    assert set(requests) <= {message.id for message in messages_of(asker.home / "transcript.jsonl")}
+    recorded = messages_of(asker.home / "transcript.jsonl")
+    for task_id in requests:
+        awarded, kept = awards(task_id, messages), awards(task_id, recorded)
+        assert {message.id for message in kept} == {message.id for message in awarded}
