@@ -29,6 +29,7 @@ from bots.errors import ClawbotError, Refused, StoreError
 from bots.events import AnyEvent, Notice
 from bots.identity import Identity
 from bots.intake import Intake, seen
+from bots.model_watch import ModelWatch
 from bots.outbox import Entry, Outbox
 from bots.recorder import Recorder
 from bots.rendering import full
@@ -52,7 +53,6 @@ _GOODBYE_S = 5.0
 _ECHO_S = 2.0
 _ENGINE_PATIENCE_S = 30.0
 _BATCH = 200
-_RENEW_S = 60.0  # between looks for an engine that is not there
 
 OpenTransport = Callable[["Agent"], Transport]
 
@@ -88,7 +88,6 @@ class Agent:
         self.identity = identity
         self.store = store
         self.engine = engine
-        self.models: Sequence[Model] = ()
         self.synced = asyncio.Event()
         self.barred = asyncio.Event()
         self._meshes: dict[str, Mesh] = {}
@@ -99,9 +98,7 @@ class Agent:
         self._recorder = recorder
         self._ready = False
         self._folded: set[str] = set()
-        self._engine_failed = False
-        self._renewing: asyncio.Task[None] | None = None
-        self._renew_s = 0.0  # when to look for models again, by the loop's clock; 0: no need
+        self._watch = ModelWatch(engine, self._tell, self.spawn)
         self._failure: BaseException | None = None
         self.transport = open_transport(self)
         self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
@@ -123,6 +120,11 @@ class Agent:
     @property
     def address(self) -> Address:
         return Address(uri=self.transport.address, device=self.transport.device or UNSET)
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """The models we can run now."""
+        return self._watch.models
 
     def now_ms(self) -> int:
         return self._clock()
@@ -257,15 +259,18 @@ class Agent:
         if root and self.store.thread_root(conversation) is None:
             self.store.set_thread_root(conversation, root)
 
-    def _set_aside(self, entries: Sequence[Entry], error: Refused) -> None:
-        text = f"{len(entries)} messages could not be sent: {error}"
+    def _tell(self, text: str) -> None:
         self.notify(Notice(at_ms=self.now_ms(), text=text))
+        self.wake()
+
+    def _set_aside(self, entries: Sequence[Entry], error: Refused) -> None:
+        self._tell(f"{len(entries)} messages could not be sent: {error}")
 
     # -- life ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Fold what was, connect, and take part until stopped. Raises ClawbotError when it cannot go on."""
-        engine = asyncio.ensure_future(self._start_engine())
+        engine = asyncio.ensure_future(self._watch.start())
         try:
             self._refold()
             if self._recorder is not None:
@@ -328,16 +333,6 @@ class Agent:
     def _arrived(self, events: Iterable[str]) -> bool:
         return set(events) <= {delivery.event_id for _, delivery in self.store.unhandled()}
 
-    async def _start_engine(self) -> None:
-        if self.engine is None:
-            return
-        try:
-            await self.engine.start()
-            self.models = tuple(await self.engine.models())
-        except ClawbotError as error:
-            log.error("%s", error)
-            self.notify(Notice(at_ms=self.now_ms(), text=str(error)))
-
     async def _handle(self, engine: asyncio.Future[None]) -> None:
         """Handle what arrives, batch by batch, and let time pass."""
         # Work that arrived while we were away is not to be declined because our models are not known yet.
@@ -355,7 +350,8 @@ class Agent:
             if not self._ready and self._settled():
                 self._become_ready()
             elif self._ready:
-                await self._renew_models(engine)
+                if engine.done():
+                    self._watch.renew()
                 self._advance()
             try:
                 async with asyncio.timeout(_TICK_S):
@@ -405,35 +401,6 @@ class Agent:
         self.presence.open()
         self._advance()
         self.synced.set()
-
-    async def _renew_models(self, engine: asyncio.Future[None]) -> None:
-        """An engine that came up late, went away or is back changes what we announce."""
-        if self.engine is None or not engine.done() or (self._renewing and not self._renewing.done()):
-            return
-        health, now = self.engine.health, asyncio.get_running_loop().time()
-        recovered = self._engine_failed and health.state == "ready"
-        self._engine_failed = health.state == "failed"
-        if self.models and self._engine_failed:
-            self.models = ()
-            self.notify(Notice(at_ms=self.now_ms(), text=health.detail))
-        if self.models:
-            self._renew_s = 0.0
-        elif recovered or 0 < self._renew_s <= now:
-            self._renewing = self.spawn(self._look_for_models(self.engine))
-            self._renew_s = now + _RENEW_S
-        elif not self._renew_s:
-            self._renew_s = now + _RENEW_S
-
-    async def _look_for_models(self, engine: Engine) -> None:
-        try:
-            await engine.start()
-            self.models = tuple(await engine.models())
-        except ClawbotError as error:
-            log.info("Still without a model: %s", error)
-        if self.models:
-            names = ", ".join(model.name for model in self.models)
-            self.notify(Notice(at_ms=self.now_ms(), text=f"The engine {engine.name} is there: {names}."))
-            self.wake()
 
     def _advance(self) -> None:
         now = self.now_ms()

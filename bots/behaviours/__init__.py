@@ -67,8 +67,10 @@ class Context(Protocol):
     identity: Identity
     config: Config
     engine: Engine | None
-    models: Sequence[Model]
     store: Store
+
+    @property
+    def models(self) -> Sequence[Model]: ...
 
     @property
     def address(self) -> Address: ...
