@@ -19,7 +19,8 @@ import msgspec
 
 from bots.errors import ClawbotError, ConfigError
 from bots.paths import make_private
-from bots.service import AnyAnswer, AnyRequest, Failure, Service
+from bots.requests import AnyAnswer, AnyRequest, Failure
+from bots.service import Service
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from bots.cli.session import answers
 from bots.cli.terminal import write_json, write_line
 from bots.errors import ClawbotError, ConfigError
 from bots.events import TaskEnded
-from bots.service import Ask
+from bots.requests import Ask
 
 
 def main(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from bots.cli.printing import Printer
 from bots.cli.session import answers
 from bots.cli.terminal import printable, write_json, write_line
 from bots.rendering import short
-from bots.service import (
+from bots.requests import (
     AgentStatus,
     Answer,
     AnyAnswer,

@@ -9,7 +9,7 @@ from typing import TextIO
 from bots.cli.terminal import Painted, write, write_line
 from bots.events import MessageSeen, Notice, PeerConfirmed, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
 from bots.rendering import clean, short
-from bots.service import AnyAnswer
+from bots.requests import AnyAnswer
 
 _SIGNS = {"bound": "✔", "unbound": "?", "relayed": "↷", "invalid": "✘"}
 _STATES = {

@@ -11,7 +11,8 @@ from bots.cli.selection import require_account, select
 from bots.control import call, socket_path
 from bots.errors import ClawbotError, ConfigError
 from bots.lifetime import taking_part
-from bots.service import AnyAnswer, AnyRequest, Service, Status
+from bots.requests import AnyAnswer, AnyRequest, Status
+from bots.service import Service
 
 
 async def answers(options: argparse.Namespace, request: AnyRequest) -> AsyncIterator[AnyAnswer]:

@@ -18,7 +18,7 @@ import pytest
 from bots.control import ControlServer, call, socket_path
 from bots.errors import ClawbotError, ConfigError
 from bots.events import MessageSeen, Notice, StageText, TaskEnded, TaskOpened, TaskQuestion
-from bots.service import (
+from bots.requests import (
     AgentStatus,
     Answer,
     AnyAnswer,
@@ -27,12 +27,12 @@ from bots.service import (
     Cancel,
     Peers,
     PeerSeen,
-    Service,
     Status,
     Tasks,
     TaskSeen,
     Watch,
 )
+from bots.service import Service
 from clawnet_proto.families import presence, task
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import QUESTION, Member, Room

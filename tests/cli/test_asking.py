@@ -12,7 +12,8 @@ from bots.cli import _parser
 from bots.control import ControlServer, call
 from bots.errors import ClawbotError, ConfigError
 from bots.events import Notice, TaskOpened
-from bots.service import AnyRequest, Ask, Service
+from bots.requests import AnyRequest, Ask
+from bots.service import Service
 from clawnet_proto.families import presence, task
 from tests.agent.simulated import Member, Room, echo
 from tests.agent.virtual_time import in_virtual_time, until

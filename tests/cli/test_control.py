@@ -12,7 +12,8 @@ import pytest
 
 from bots.control import ControlServer, call, socket_path
 from bots.errors import ConfigError
-from bots.service import Service, Status
+from bots.requests import Status
+from bots.service import Service
 from tests.agent.simulated import Room
 
 LONG = "x" * 110

@@ -11,7 +11,8 @@ from bots.agent import Agent
 from bots.api import Clawnet
 from bots.errors import ClawbotError, Fatal
 from bots.lifetime import taking_part
-from bots.service import Ask, Service
+from bots.requests import Ask
+from bots.service import Service
 from tests.agent.simulated import Room
 from tests.agent.virtual_time import in_virtual_time
 from tests.proto.authoring import ROOM

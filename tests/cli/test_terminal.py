@@ -16,7 +16,8 @@ from bots.cli.printing import Printer
 from bots.cli.run import _Printable
 from bots.cli.terminal import Painted, printable, write_json, write_line
 from bots.events import AnyEvent, MessageSeen, Notice, StageChanged, StageText, TaskEnded, TaskQuestion
-from bots.service import Service, Tasks, TaskSeen
+from bots.requests import Tasks, TaskSeen
+from bots.service import Service
 from tests.agent.simulated import Room, echo, request
 from tests.agent.virtual_time import in_virtual_time, until
 from tests.cli.terminal import terminal

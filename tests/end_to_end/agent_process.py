@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import bots
 from bots.control import call, socket_path
 from bots.errors import ClawbotError
-from bots.service import AgentStatus, AnyAnswer, AnyRequest, Peers, PeerSeen, Status
+from bots.requests import AgentStatus, AnyAnswer, AnyRequest, Peers, PeerSeen, Status
 from tests.matrix_client import Account
 
 Json = dict[str, Any]

@@ -1,0 +1,142 @@
+"""The words between commands and an agent: requests in, answers and events out, JSON-shaped by msgspec."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from bots.events import AnyEvent, Event
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True):
+    """Base of all requests."""
+
+
+class Ask(Request, frozen=True, kw_only=True, tag="ask"):
+    """Ask the mesh; streams events until the task has ended."""
+
+    question: str
+    room: str = ""
+    stages: tuple[str, ...] = ("answer",)
+    model: str = ""
+    private: bool = False
+    to: str = ""
+    max_tokens: Annotated[int, Meta(ge=1, le=8192)] = 64
+    timeout_s: Annotated[int, Meta(ge=1, le=86400)] = 900
+    roles: tuple[str, ...] = ()  # these and the following: whom we would rather have
+    models: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()  # by name or did
+
+
+class Peers(Request, frozen=True, kw_only=True, tag="peers"):
+    """Who is there; one ``PeerSeen`` each."""
+
+    room: str = ""
+    everyone: bool = False
+
+
+class Tasks(Request, frozen=True, kw_only=True, tag="tasks"):
+    """The tasks of the rooms; one ``TaskSeen`` each. ``prefix`` picks them by id."""
+
+    prefix: str = ""
+
+
+class Cancel(Request, frozen=True, kw_only=True, tag="cancel"):
+    """Cancel a task of ours, named by its id or the beginning of it."""
+
+    task: str
+
+
+class Answer(Request, frozen=True, kw_only=True, tag="answer"):
+    """Answer the question a task of ours waits for."""
+
+    task: str
+    text: str
+
+
+class Watch(Request, frozen=True, kw_only=True, tag="watch"):
+    """Stream every event until the connection is closed."""
+
+
+class Status(Request, frozen=True, kw_only=True, tag="status"):
+    """How the agent itself is doing; one ``AgentStatus``."""
+
+
+AnyRequest: TypeAlias = Ask | Peers | Tasks | Cancel | Answer | Watch | Status
+
+
+class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
+    """A peer as the fold knows it."""
+
+    did: str
+    name: str
+    kind: str
+    role: str
+    room: str
+    address: str
+    bound: bool
+    live: bool
+    me: bool = False
+    conflict: bool = False
+    capabilities: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    region: str = ""
+    running: int = 0
+    slots: int = 0
+    rtt_ms: int = -1
+    last_sent_ms: int = 0
+
+
+class StageSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage of a task as the fold knows it."""
+
+    stage: str
+    state: str
+    attempt: int = 0
+    executor: str = ""
+    name: str = ""
+
+
+class TaskSeen(Event, frozen=True, kw_only=True, tag="task_state"):
+    """A task as the fold knows it."""
+
+    task: str
+    room: str
+    title: str
+    state: str
+    requester: str
+    ours: bool
+    stages: tuple[StageSeen, ...]
+
+
+class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
+    """The agent itself."""
+
+    did: str
+    name: str
+    address: str
+    online: bool
+    rooms: tuple[str, ...]
+    engine: str
+    models: tuple[str, ...]
+    queued: int
+    refused_outgoing: int
+    refused_incoming: int
+    jobs: int
+
+
+class Failure(Event, frozen=True, kw_only=True, tag="error"):
+    """The request could not be carried out."""
+
+    code: str
+    message: str
+    hint: str = ""
+    usage: bool = False  # what was asked for makes no sense
+
+
+AnyAnswer: TypeAlias = AnyEvent | PeerSeen | TaskSeen | AgentStatus | Failure
