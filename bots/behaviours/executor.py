@@ -17,6 +17,7 @@ from bots.behaviours.presence import PresenceBehaviour
 from bots.behaviours.stage_run import Output, StageRun, choose_model
 from bots.errors import ClawbotError, EngineError, StoreError
 from bots.quota import Bucket, Quotas, is_listed
+from bots.rendering import clean, short
 from clawnet_proto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_prompt import render
@@ -378,6 +379,8 @@ class ExecutorBehaviour:
                 if not error.code.startswith(("size.", "schema.")) or len(text) < 2:
                     raise
                 text = text[: len(text) * 3 // 4]
+        who = clean(self._context.mesh(job.room).name_of(view.requester), limit=64)
+        log.info("ran %s of task %s for %s: %d tokens", job.stage, short(job.task), who, output.usage.output_tokens)
 
     def _result(
         self, job: _Job, spec: task.Stage, inputs: list[task.InputDigest], output: Output, text: str, finish: Any,

@@ -81,6 +81,8 @@ async def test_an_agent_leaves_politely_and_does_nothing_twice(
     assert len(person.requests(ask)) == len(person.requests(while_away)) == 1
     messages = await room_messages(client, person.room_id)
     assert len([message for message in messages if isinstance(message.body, task.Result)]) == 6
+    # Its owner sees for whom it works.
+    assert agent.log.count(f" for {agent.name}: ") == 6
     assert await agent.stop() == 0
 
 
