@@ -39,7 +39,7 @@ async def test_no_more_run_than_there_are_slots_and_the_rest_wait_in_order() -> 
         tasks[index].result().release()
         await settle()
     assert order == [0, 1, 2, 3, 4]
-    assert tasks[0].result().queued_ms == 0
+    assert tasks[0].result().queued_ms <= tasks[4].result().queued_ms
     tasks[4].result().release()
     assert (slots.running, slots.waiting) == (0, 0)
 
