@@ -1,4 +1,4 @@
-"""The wheel that people install: what is in it, and that the protocol's tests pass against it.
+"""The wheel that people install: what is in it, and that the tests pass against it.
 
 It is built as an index would get it (sdist first, the wheel from that) and installed into an
 environment of its own, outside the checkout. Only its dependencies are lent from the environment
@@ -109,9 +109,18 @@ def test_the_command_answers(isolated: Path, tmp_path: Path) -> None:
     assert "clawbot" in run(isolated / "bin" / "clawbot", "--help", cwd=tmp_path)
 
 
-@pytest.mark.timeout(300)
-def test_the_protocol_suite_passes_against_the_wheel(isolated: Path, tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("tests/proto",),
+        ("tests/agent", "tests/cli", "tests/store", "tests/outbox"),
+        ("tests/end_to_end/test_pipeline.py",),  # a real homeserver, a real model
+    ],
+    ids=["protocol", "agent", "mesh"],
+)
+def test_the_suite_passes_against_the_wheel(isolated: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)  # for pytest's settings
-    output = run(isolated / "bin" / "python", "-m", "pytest", "-q", "tests/proto", cwd=tmp_path)
+    output = run(isolated / "bin" / "python", "-m", "pytest", "-q", *parts, cwd=tmp_path)
     assert " passed" in output
