@@ -206,6 +206,9 @@ class Intake:
             check_time(message, self._now_ms())
         except RemoteProtocolError as error:
             return error.code
+        authority = self._mesh(message.envelope.room).authority(message)
+        if authority is not None:
+            return authority
         binding = self._binding(delivery, message)
         if binding == "relayed":
             return "binding.relayed"

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from clawnet_proto.families import handshake, presence, task
+from clawnet_proto.families import handshake, identity, presence, task
 from clawnet_proto.message import Message
 from clawnet_proto.wire import present
 
@@ -58,6 +58,14 @@ def full(message: Message, name_of: Callable[[str], str]) -> str:
     if isinstance(body, task.Result) and body.text is not UNSET and body.media_type == "text/plain":
         return f"[{body.stage}] {clean(body.text, limit=4000, lines=True).strip()}"
     return line(message, name_of)
+
+
+def _rotate(body: identity.Rotate, _to: str, _message: Message) -> str:
+    return f"gives up its key for key number {len(body.chain) + 1}"
+
+
+def _revoke(body: identity.Revoke, _to: str, _message: Message) -> str:
+    return "revokes its identity" + (f": {clean(body.reason)}" if body.reason is not UNSET else "")
 
 
 def _announce(body: presence.Announce, _to: str, _message: Message) -> str:
@@ -105,6 +113,8 @@ def _close(body: task.Close, _to: str, message: Message) -> str:
 
 
 _LINES: Mapping[type, Callable[[Any, str, Message], str]] = {
+    identity.Rotate: _rotate,
+    identity.Revoke: _revoke,
     presence.Announce: _announce,
     presence.Leave: lambda body, to, m: f"leaves: {clean(present(body.reason, 'no reason given'))}",
     handshake.Hello: lambda body, to, m: f"says hello to {to}",

@@ -22,6 +22,8 @@ class ProtocolError(Exception):
         self.detail = detail
         self.stage = rule.stage
         self.disposition = rule.disposition
+        self.retryable = rule.retryable
+        self.reference = rule.reference
 
     def __str__(self) -> str:
         meaning = ERRORS[self.code].meaning

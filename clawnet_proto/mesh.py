@@ -7,7 +7,7 @@ arrival; views that depend on time take the time. Memory is bounded by ``spec/li
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Literal
 
@@ -17,6 +17,7 @@ from msgspec import UNSET
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import presence
 from clawnet_proto.families.task_state import TaskView, derive
+from clawnet_proto.key_history import KeyHistory, Standing
 from clawnet_proto.message import Message
 from clawnet_proto.specification import LIMITS, TYPES
 from clawnet_proto.wire import present
@@ -34,12 +35,18 @@ class Peer(msgspec.Struct, kw_only=True):
     """What the room knows of one identity."""
 
     did: str
+    keys: KeyHistory
     announce: Message | None = None  # the highest revision, from a bound address if there is one
     bound: bool = False  # an address the announce names has sent it
     addresses: set[str] = msgspec.field(default_factory=set)  # proven by bound announces
     left_revision: int = -1
     last_sent_ms: int = 0
     newest: tuple[int, frozenset[str]] = (-1, frozenset())  # the highest revision seen, ids of its announces
+
+    @property
+    def standing(self) -> Standing:
+        """Whether its keys are in order: "good", "disputed" or "revoked"."""
+        return self.keys.standing
 
     @property
     def equivocates(self) -> bool:
@@ -107,22 +114,32 @@ class _Thread:
         """The message of a sender in a place, if there is one."""
         return self._senders.get(sender, {}).get(place)
 
-    def derive(self) -> TaskView:
+    def derive(self, counts: Callable[[Message], bool]) -> TaskView:
         if self.view is None:
-            self.view = derive(self.request, [message for kept in self._senders.values() for message in kept.values()])
+            messages = (message for kept in self._senders.values() for message in kept.values())
+            self.view = derive(self.request, filter(counts, messages))
         return self.view
 
 
 def _place(message: Message) -> tuple[str, ...]:
     """Of an attempt's progress only the newest is kept."""
     if message.type == "task.progress":
-        return message.body.stage, str(message.body.attempt)
+        return _progress_place(message.body.stage, message.body.attempt, message.envelope.kid)
     return (message.id,)
+
+
+def _progress_place(stage: str, attempt: int, kid: str) -> tuple[str, ...]:
+    return stage, str(attempt), kid
 
 
 def _newer(message: Message, kept: Message) -> bool:
     """Progress is counted by its index; anything else in the same place is the same message."""
     return message.id != kept.id and (message.body.index, message.id) > (kept.body.index, kept.id)
+
+
+def _rotation(did: str, kid: str) -> str:
+    """What the messages by a key wait for until a rotate proves it; never the id of a message."""
+    return f"{did} {kid}"
 
 
 def _age(thread: _Thread) -> tuple[int, str]:
@@ -137,7 +154,7 @@ class Mesh:
         self.peers: dict[str, Peer] = {}
         self.presence_changes = 0  # while it stays the same, so does who is there, but for the passing of time
         self._threads: dict[str, _Thread] = {}
-        self._waiting: dict[str, dict[str, Message]] = {}
+        self._waiting: dict[str, dict[tuple[str, str], Message]] = {}
         self._waiting_count = 0
         self._size = 0  # bytes of all tasks
         self._origins: OrderedDict[str, set[str]] = OrderedDict()
@@ -153,25 +170,75 @@ class Mesh:
         origins = self._origins.get(message.id)
         if origins is not None and address in origins:
             return "duplicate"
-        peer = self._peer(message.sender)
-        peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
-        family = TYPES[message.type].family
-        if family == "presence":
-            self.presence_changes += 1
-            self._add_presence(peer, message, address)
-        elif family == "task":
-            self._add_task(message)
+        self._fold(message, address)
         self._origins.setdefault(message.id, set()).add(address)
         if len(self._origins) > _REMEMBERED_IDS:
             self._origins.popitem(last=False)
         return "new" if origins is None else "duplicate"
+
+    def _fold(self, message: Message, address: str) -> None:
+        family, kid = TYPES[message.type].family, message.envelope.kid
+        if family == "identity":
+            self._add_identity(message)
+            return
+        if self.authority(message) == "key.unproven":
+            self._wait(_rotation(message.sender, kid), message, address)
+            return
+        peer = self._peer(message.sender)
+        if message.type == "presence.announce" and kid in peer.keys.chain and peer.keys.add(message):
+            self._rejudge(peer)
+        if kid == peer.keys.key:
+            peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
+            if family == "presence" and peer.standing == "good":
+                self.presence_changes += 1
+                self._add_presence(peer, message, address)
+        if family == "task":
+            self._add_task(message, address)
+
+    def _add_identity(self, message: Message) -> None:
+        peer = self._peer(message.sender)
+        proven = len(peer.keys.chain)
+        key = peer.keys.key
+        if peer.keys.add(message):
+            self._rejudge(peer, renewed=peer.keys.key != key)
+        if message.envelope.kid == peer.keys.key:
+            peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
+        for kid in peer.keys.chain[proven:]:
+            for late, address in self._let_in(_rotation(peer.did, kid)):
+                with suppress(RemoteProtocolError):
+                    self._fold(late, address)
+
+    def _rejudge(self, peer: Peer, *, renewed: bool = False) -> None:
+        """What the keys of an identity may say has changed: presence begins anew, tasks are derived anew."""
+        self.presence_changes += 1
+        if renewed or peer.standing != "good":
+            for address in tuple(peer.addresses):
+                self._unbind(peer.did, address)
+            peer.announce, peer.bound, peer.left_revision, peer.newest = None, False, -1, (-1, frozenset())
+            peer.last_sent_ms = 0
+        for thread in self._threads.values():
+            thread.view = None
+
+    def authority(self, message: Message) -> str | None:
+        """The code of the stage *authority*, or None (ID-25). Messages about keys speak for themselves."""
+        envelope = message.envelope
+        peer = self.peers.get(envelope.sender)
+        if peer is None or peer.keys.trivial:
+            trusted = envelope.kid == envelope.sender or TYPES[envelope.type].family == "identity"
+            return None if trusted else "key.unproven"
+        if TYPES[envelope.type].family == "identity":
+            return None
+        return peer.keys.judge(envelope.kid, envelope.sent_ms)
+
+    def _counts(self, message: Message) -> bool:
+        return self.authority(message) in (None, "key.retired")
 
     def _peer(self, did: str) -> Peer:
         peer = self.peers.get(did)
         if peer is None:
             if len(self.peers) >= LIMITS.peers:
                 self._forget_peer()
-            peer = self.peers[did] = Peer(did=did)
+            peer = self.peers[did] = Peer(did=did, keys=KeyHistory(did))
         return peer
 
     def _forget_peer(self) -> None:
@@ -208,10 +275,12 @@ class Mesh:
         """An account that makes new identities displaces its own, the one silent longest first."""
         peer = self.peers[did]
         self._holders[address].discard(did)
+        if not self._holders[address]:
+            del self._holders[address]
         peer.addresses.discard(address)
         peer.bound = bool(peer.addresses)
 
-    def _add_task(self, message: Message) -> None:
+    def _add_task(self, message: Message, address: str) -> None:
         thread_id = message.id if message.type == "task.request" else str(message.envelope.thread)
         thread = self._threads.get(thread_id)
         if message.type == "task.request":
@@ -223,12 +292,11 @@ class Mesh:
             self._size += thread.size - before
             self._forget_tasks()
         else:
-            self._wait(thread_id, message)
+            self._wait(thread_id, message, address)
 
     def _open_thread(self, request: Message) -> None:
         thread = self._threads[request.id] = _Thread(request)
-        for message in self._waiting.pop(request.id, {}).values():
-            self._waiting_count -= 1
+        for message, _ in self._let_in(request.id):
             with suppress(RemoteProtocolError):
                 thread.add(message)
         self._size += thread.size
@@ -241,34 +309,44 @@ class Mesh:
             self._size -= oldest.size
             del self._threads[oldest.request.id]
 
-    def _wait(self, thread_id: str, message: Message) -> None:
-        if message.id in self._waiting.get(thread_id, {}):
+    def _wait(self, cause: str, message: Message, address: str) -> None:
+        """Keep what waits for a request (its id) or for a rotation; each copy by its own address."""
+        place = (message.id, address)
+        if place in self._waiting.get(cause, {}):
             return
         if self._waiting_count >= LIMITS.waiting_messages:
             oldest = next(iter(self._waiting))
             self._waiting_count -= len(self._waiting.pop(oldest))
-        self._waiting.setdefault(thread_id, {})[message.id] = message
+        self._waiting.setdefault(cause, {})[place] = message
         self._waiting_count += 1
+
+    def _let_in(self, cause: str) -> list[tuple[Message, str]]:
+        """What waited for this, with the address that delivered it."""
+        waited = self._waiting.pop(cause, {})
+        self._waiting_count -= len(waited)
+        return [(message, address) for (_, address), message in waited.items()]
 
     def task(self, task_id: str) -> TaskView | None:
         """A task's state, or None if its request has not arrived."""
         thread = self._threads.get(task_id)
-        return None if thread is None else thread.derive()
+        return None if thread is None or not self._counts(thread.request) else thread.derive(self._counts)
 
     def tasks(self) -> Iterator[TaskView]:
         """All tasks, by the time of their request."""
         for thread in sorted(self._threads.values(), key=_age):
-            yield thread.derive()
+            if self._counts(thread.request):
+                yield thread.derive(self._counts)
 
     def progress(self, task_id: str, stage: str, attempt: int) -> Message | None:
         """The newest progress of an attempt, by its executor."""
-        thread = self._threads.get(task_id)
-        if thread is None:
+        thread, view = self._threads.get(task_id), self.task(task_id)
+        found = None if view is None else view.stages.get(stage)
+        if thread is None or found is None or attempt not in found.attempts:
             return None
-        found = thread.derive().stages.get(stage)
-        if found is None or attempt not in found.attempts:
+        executor = self.peers.get(found.attempts[attempt].executor)
+        if executor is None:
             return None
-        return thread.kept(found.attempts[attempt].executor, (stage, str(attempt)))
+        return thread.kept(executor.did, _progress_place(stage, attempt, executor.keys.key))
 
     def binding(self, message: Message) -> Binding:
         """Whether the sender's own address delivered this message, somebody else's, or one nobody knows."""

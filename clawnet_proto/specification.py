@@ -26,6 +26,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extensions: int
     carriers_per_event: int
     inline_text_bytes: int
+    chunk_bytes: int
+    artifact_bytes: int
+    rotations: int
     waiting_messages: int
     messages_per_task: int
     messages_per_sender: int
@@ -55,6 +58,8 @@ class ErrorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     stage: str
     disposition: Literal["refused", "ignored", "folded", "deferred"]
+    retryable: bool  # the very same message may be accepted later
+    reference: str  # the requirement it breaks
     meaning: str
 
 

@@ -7,8 +7,8 @@ where no signature reaches. The raw event travels as text, byte for byte what th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -45,6 +45,7 @@ class Entry(Record, frozen=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder(order="sorted").encode
+_DECODERS: Mapping[type[Record], Any] = {kind: msgspec.json.Decoder(kind).decode for kind in (Header, Entry)}
 
 
 def _link(previous: str, record: Record) -> str:
@@ -119,8 +120,16 @@ def _read_line(line: bytes, kind: type[Header] | type[Entry]) -> Header | Entry:
         raise TranscriptError(0, "the line is cut off")
     if len(line) > _LINE_BYTES:
         raise TranscriptError(0, "the line is too long")
+    text = line[:-1]
     try:
-        return msgspec.convert(canonical.parse(line[:-1].decode("utf-8")), kind)
+        record: Header | Entry = _DECODERS[kind](text)
+        # What differs from its own encoding is not canonical: read the slow way, which names the fault.
+        if _encode(record) == text:
+            return record
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    try:
+        return msgspec.convert(canonical.parse(text.decode("utf-8")), kind)
     except ProtocolError as error:
         raise TranscriptError(0, str(error)) from None
     except (msgspec.ValidationError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from clawnet_proto.specification import LIMITS
 
 __all__ = [
     "UNSET", "Attempt", "Count", "Did", "Digest", "Key32", "Line", "Millis", "Name", "Nonce",
-    "Record", "Sealed", "Text", "Token", "Uri", "Version", "present",
+    "Record", "Sealed", "Signature", "Text", "Token", "Uri", "Version", "present",
 ]  # fmt: skip
 
 
@@ -24,6 +24,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def check(self) -> None:
         """The rules a schema cannot say. Raises ProtocolError (stage "schema")."""
+
+    def check_signer(self, sender: str, kid: str) -> None:
+        """The rules that tie a body to the key that signed it. Raises ProtocolError (stage "schema")."""
 
 
 T = TypeVar("T")
@@ -37,7 +40,7 @@ def present(value: T | UnsetType, default: T) -> T:
 Count = Annotated[int, Meta(ge=0, le=LIMITS.integer)]
 Millis = Annotated[int, Meta(ge=0, le=LIMITS.integer)]
 Attempt = Annotated[int, Meta(ge=1, le=1000)]
-Version = Annotated[str, Meta(min_length=1, max_length=4)]
+Version = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}\Z", max_length=4)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 # Python's $ also matches before a line feed at the end; \Z, which the schemas write as $, does not.
 Token = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}\Z", max_length=64)]
@@ -47,6 +50,7 @@ Uri = Annotated[str, Meta(min_length=3, max_length=300)]
 # References are compared, never decoded: one that is no canonical text equals nothing.
 Did = Annotated[str, Meta(min_length=56, max_length=56)]
 Digest = Annotated[str, Meta(min_length=43, max_length=43)]
+Signature = Annotated[str, Meta(min_length=86, max_length=86)]
 Nonce = Annotated[str, Meta(min_length=22, max_length=22)]
 Key32 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]\Z", min_length=43, max_length=43)]
 Sealed = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+\Z", max_length=32000)]

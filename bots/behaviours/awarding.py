@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, UnsetType
 
-from bots import sealed
+from clawnet_proto import sealed_text as sealed
 from bots.behaviours import Context
 from bots.behaviours.assignment import Candidate, assign
 from bots.behaviours.errand import Errand

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET
 
-from bots import sealed
+from clawnet_proto import sealed_text as sealed
 from bots.behaviours import Context, Posting
 from bots.events import StageDone
 from clawnet_proto.errors import RemoteProtocolError

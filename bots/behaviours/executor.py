@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from bots import sealed
+from clawnet_proto import sealed_text as sealed
 from bots.behaviours import Context, Posting, Received
 from bots.behaviours.offering import Offering
 from bots.behaviours.presence import PresenceBehaviour
@@ -389,7 +389,7 @@ class ExecutorBehaviour:
         if self._is_sealed(job):
             secret = sealed.Secret.of(text)
             info = sealed.output_info(job.task, job.stage, job.attempt)
-            content = {"sealed": secret.sealed_to(self._seal_key(job), info)}
+            content: dict[str, Any] = {"sealed": secret.sealed_to(self._seal_key(job), info)}
             output_digest = secret.digest
         else:
             content, output_digest = {"text": text}, digest(text.encode())

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from bots import sealed
+from clawnet_proto import sealed_text as sealed
 from bots.behaviours import Context, Posting, Received
 from bots.behaviours.awarding import Hopeless, award, expected_offers, needs_award
 from bots.behaviours.errand import Errand, Order

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clawnet_proto.families import handshake, presence, task
+from clawnet_proto.families import handshake, identity, presence, task
 from clawnet_proto.wire import Record
 
 BODIES: Mapping[str, type[Record]] = {
+    "identity.rotate": identity.Rotate,
+    "identity.revoke": identity.Revoke,
     "presence.announce": presence.Announce,
     "presence.leave": presence.Leave,
     "handshake.hello": handshake.Hello,

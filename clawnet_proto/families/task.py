@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from clawnet_proto.artifact import Artifact
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families.presence import StageKind
 from clawnet_proto.signing import digest
@@ -25,6 +26,7 @@ from clawnet_proto.wire import (
     Text,
     Token,
     Uri,
+    present,
 )
 
 # Only a request names stages; everything else refers to them.
@@ -115,6 +117,11 @@ def _check_text(text: str | UnsetType, expected: str) -> None:
         raise RemoteProtocolError("digest.mismatch")
 
 
+def _check_artifact(artifact: Artifact | UnsetType) -> None:
+    if artifact is not UNSET:
+        artifact.check()
+
+
 class Request(Record, frozen=True, kw_only=True):
     """``task.request``: opens the thread."""
 
@@ -172,7 +179,8 @@ class SealedInput(Record, frozen=True, kw_only=True):
 
     source: StageRef
     digest: Digest
-    sealed: Sealed
+    sealed: Sealed | UnsetType = UNSET
+    artifact: Artifact | UnsetType = UNSET
 
 
 class Award(Record, frozen=True, kw_only=True):
@@ -182,6 +190,12 @@ class Award(Record, frozen=True, kw_only=True):
     attempt: Attempt
     lease_ms: Annotated[int, Meta(ge=1000, le=3600000)]
     inputs: Annotated[tuple[SealedInput, ...], Meta(min_length=1, max_length=16)] | UnsetType = UNSET
+
+    def check(self) -> None:
+        for item in present(self.inputs, ()):
+            if (item.sealed is UNSET) == (item.artifact is UNSET):
+                raise RemoteProtocolError("schema.body", "one of sealed and artifact")
+            _check_artifact(item.artifact)
 
 
 class Start(Record, frozen=True, kw_only=True):
@@ -250,14 +264,16 @@ class Result(Record, frozen=True, kw_only=True):
     output_digest: Digest
     text: Text | UnsetType = UNSET
     sealed: Sealed | UnsetType = UNSET
+    artifact: Artifact | UnsetType = UNSET
     media_type: Annotated[str, Meta(min_length=3, max_length=64)]
     finish: Literal["stop", "length"]
     usage: Usage
 
     def check(self) -> None:
-        if (self.text is UNSET) == (self.sealed is UNSET):
-            raise RemoteProtocolError("schema.body", "one of text and sealed")
+        if sum(output is not UNSET for output in (self.text, self.sealed, self.artifact)) != 1:
+            raise RemoteProtocolError("schema.body", "one of text, sealed and artifact")
         _check_text(self.text, self.output_digest)
+        _check_artifact(self.artifact)
 
 
 class Fail(Record, frozen=True, kw_only=True):

@@ -102,7 +102,8 @@ def event_of(message: Message) -> str:
 def derive(request: Message, messages: Iterable[Message]) -> TaskView:
     """The state of a task from its request and the other messages of its thread, in any order."""
     view = TaskView(id=request.id, request=request, state="submitted", stages={}, errors={})
-    known = {request.id: request} | {message.id: message for message in messages}
+    # Offers reach the requester alone: what others make of the task cannot hang on them.
+    known = {request.id: request} | {message.id: message for message in messages if message.type != "task.offer"}
     counted = _count_permitted(view, known)
     for spec in request.body.stages:
         view.stages[spec.id] = _derive_stage(view, spec, counted, known)
@@ -120,8 +121,6 @@ def _count_permitted(view: TaskView, known: Mapping[str, Message]) -> list[Messa
             continue
         if message.envelope.answers not in known:
             view.errors[message.id] = "state.waiting"
-        elif message.type == "task.offer":
-            continue
         elif message.type in ("task.award", "task.cancel", "task.close"):
             if message.sender != view.requester:
                 view.errors[message.id] = "task.not_permitted"

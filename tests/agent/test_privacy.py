@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from bots import sealed
+from clawnet_proto import sealed_text as sealed
 from bots.config import RequestsSection
 from bots.events import StageText
 from clawnet_proto import base64url

@@ -12,6 +12,7 @@ import pytest
 
 from bots.ranking import capable, ranked, score, stage_key, weight
 from clawnet_proto.families import presence, task
+from clawnet_proto.key_history import KeyHistory
 from clawnet_proto.mesh import Peer
 from tests.agent.simulated import echo, generate
 from tests.proto import samples
@@ -27,7 +28,7 @@ def announce(name: str = "eve", **changes: Any) -> presence.Announce:
 
 def peer(name: str, **changes: Any) -> Peer:
     author = Author(name)
-    return Peer(did=author.did, announce=author.say(announce(name, **changes)), bound=True)
+    return Peer(did=author.did, keys=KeyHistory(author.did), announce=author.say(announce(name, **changes)), bound=True)
 
 
 class TestOrder:
@@ -64,7 +65,7 @@ class TestOrder:
         assert len(orders) == 3
 
     def test_who_never_announced_itself_has_no_place(self) -> None:
-        assert ranked("key", [Peer(did="did:key:z6Mk")]) == []
+        assert ranked("key", [Peer(did="did:key:z6Mk", keys=KeyHistory("did:key:z6Mk"))]) == []
 
     @pytest.mark.parametrize(
         "load, expected",

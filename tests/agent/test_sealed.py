@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bots import sealed
+from clawnet_proto import sealed_text as sealed
 from clawnet_proto import canonical
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.sealing import SealKey, seal

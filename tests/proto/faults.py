@@ -143,6 +143,7 @@ def nested(depth: int) -> list[Any]:
 FAULTS: dict[str, list[Fault]] = {
     "size.carrier": [data(lambda data: data + b" " * 50_000)],
     "carrier.not_json": [
+        data(lambda data: b"[" * 40_000),
         data(lambda data: data + b"}"),
         data(lambda data: data[:-1]),
         data(lambda data: b""),
@@ -167,7 +168,7 @@ FAULTS: dict[str, list[Fault]] = {
         members(env="\ud800"),
         members(kid="\udc00"),
         members(extra=nested(600)),
-        data(lambda data: b"[" * 40_000),
+        data(lambda data: b"[" * 20_000 + b"]" * 20_000),
         data(lambda data: b'{"clawnet":' + b"1" * 6000 + b"}"),
         data(lambda data: b"[]"),
         data(lambda data: b"null"),
@@ -285,7 +286,6 @@ FAULTS: dict[str, list[Fault]] = {
         text(lambda text: '"text"'),
     ],
     "carrier.mismatch": [envelope(clawnet="2"), envelope(kid=BOB.did)],
-    "key.not_authorized": [envelope(sender=BOB.did)],
     "type.unknown": [envelope(type="task.dance"), envelope(type="Task.result"), envelope(type='"type":"task.result')],
     "schema.body": [
         body(extra=1),
@@ -344,6 +344,17 @@ FAULTS: dict[str, list[Fault]] = {
     "schema.body in thread": [without("thread"), replaced("task.request", envelope(thread=some_digest("x")))],
     "schema.body in answers": [without("answers"), replaced("task.request", envelope(answers=some_digest("x")))],
     "digest.mismatch": [body(output_digest=some_digest("other")), task_input(digest=some_digest("other"))],
+    "identity.broken_chain": [
+        replaced("identity.rotate", lambda draft: draft.value["body"]["chain"][0].update(commitment="A" * 86)),
+        replaced("identity.rotate", lambda draft: draft.value["body"]["chain"][0].update(commitment="=" * 86)),
+        replaced("identity.rotate", lambda draft: draft.value["body"]["chain"][0].update(key=BOB.did)),
+        replaced("identity.rotate", lambda draft: draft.value["body"]["chain"][0].update(key=LOW_ORDER_DID)),
+        replaced("identity.rotate", lambda draft: draft.value["body"]["chain"].append(draft.value["body"]["chain"][0])),
+        replaced(
+            "identity.revoke",
+            lambda draft: draft.value["body"]["chain"].append(VALUES["identity.rotate"]["body"]["chain"][0]),
+        ),
+    ],
     "critical.unsupported": [
         envelope(critical=["billing"], extensions={"billing": 1}),
         envelope(critical=["billing"]),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from clawnet_proto.envelope import Envelope
-from clawnet_proto.families import BODIES, handshake, presence, task
+from clawnet_proto.families import BODIES, handshake, identity, presence, task
 from clawnet_proto.sealing import SealKey
 from clawnet_proto.signing import digest
 from clawnet_proto.specification import TYPES
 from clawnet_proto.wire import Record
-from tests.proto.authoring import Author, some_digest
+from tests.proto.authoring import NOW_MS, Author, some_digest
 
 MODEL_DIGEST = "sha256:" + "3b" * 32
 QUESTION = "Why does a mesh of small machines outlive a big one?"
@@ -136,6 +136,7 @@ def bodies(author: Author, other: Author, *, full: bool) -> dict[str, Record]:
     offer = task.StageOffer(stage="draft", wait_ms=1500)
     progress: dict[str, Any] = {"index": 4, "tokens": 12, "offset": 61}
     common: dict[str, Record] = {
+        "identity.revoke": identity.Revoke(chain=(), since_ms=NOW_MS, reason="It was stolen."),
         "handshake.hello": handshake.Hello(versions=("1",), address=here),
         "handshake.accept": handshake.Accept(version="1", versions=("1", "2"), address=here),
         "handshake.confirm": handshake.Confirm(version="1"),
@@ -145,6 +146,7 @@ def bodies(author: Author, other: Author, *, full: bool) -> dict[str, Record]:
     }
     if not full:
         return common | {
+            "identity.rotate": rotation(other, author),
             "presence.announce": announce(author),
             "presence.leave": presence.Leave(revision=2),
             "task.request": request(),
@@ -157,6 +159,7 @@ def bodies(author: Author, other: Author, *, full: bool) -> dict[str, Record]:
             "task.close": task.Close(outcome="completed", accepted=(accepted,), executions=1),
         }
     return common | {
+        "identity.rotate": rotation(other, author),
         "presence.announce": full_announce(author, other),
         "presence.leave": presence.Leave(revision=2, reason="The machine is needed elsewhere."),
         "task.request": full_request(other),
@@ -174,6 +177,19 @@ def bodies(author: Author, other: Author, *, full: bool) -> dict[str, Record]:
     }
 
 
+def link(before: Author, after: Author, *, of: Author, generation: int = 1, since_ms: int = NOW_MS) -> identity.Link:
+    """The word of one key for the next, in the chain of an identity."""
+    word = identity.commit(before.key, identity=of.did, generation=generation, following=after.key.public)
+    return identity.Link(key=after.did, commitment=word, since_ms=since_ms)
+
+
+def rotation(author: Author, to: Author, *, since_ms: int = NOW_MS) -> identity.Rotate:
+    """The first rotation of an author: ``to`` is its next key, and signs."""
+    return identity.Rotate(
+        chain=(link(author, to, of=author, since_ms=since_ms),), next_key_digest=some_digest("the key after")
+    )
+
+
 def envelopes(author: Author, other: Author, *, full: bool = False) -> dict[str, Envelope[Any]]:
     """An envelope of each type, from author to other, with what its row of ``types.json`` requires."""
     made = bodies(author, other, full=full)
@@ -184,6 +200,8 @@ def required(kind: str, other: Author) -> dict[str, Any]:
     """The envelope fields that a type requires."""
     rule = TYPES[kind]
     fields: dict[str, Any] = {}
+    if kind == "identity.rotate":
+        fields["sender"] = other.did
     if rule.recipients == "one":
         fields["recipients"] = (other.did,)
     if rule.thread == "required":

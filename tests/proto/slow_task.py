@@ -18,7 +18,7 @@ Step = tuple[str, str]  # a state, and an event that met it
 
 def derive_slowly(request: Message, messages: Iterable[Message]) -> tuple[dict[str, Any], list[Step]]:
     """The normal form of the task's view, and every state with the event that met it."""
-    there = {message.id: message for message in [request, *messages]}
+    there = {message.id: message for message in [request, *messages] if message.type != "task.offer"}
     errors: dict[str, str] = {}
     steps: list[Step] = []
     candidates = [message for message in there.values() if message.id != request.id]
@@ -29,8 +29,6 @@ def derive_slowly(request: Message, messages: Iterable[Message]) -> tuple[dict[s
         kind = message.type.split(".")[1]
         if message.envelope.answers not in there:
             errors[message.id] = "state.waiting"
-        elif kind == "offer":
-            pass
         elif kind in ("award", "cancel", "close") and message.sender != request.sender:
             errors[message.id] = "task.not_permitted"
         elif kind in ("award", "cancel", "close") and message.envelope.answers != request.id:

@@ -103,7 +103,7 @@ CHANGES: list[Callable[[], dict[str, object] | dict[str, str]]] = [
     lambda: _changed(env=ENVELOPE.replace("ALICE1", "ALICE2")),
     lambda: _changed(x=1),
     lambda: signed_anew(ENVELOPE.replace("{", "{ ", 1)),
-    lambda: signed_anew(ENVELOPE.replace(f'"sender":"{KEY.did}"', f'"sender":"{OTHER.did}"')),
+    lambda: signed_anew(ENVELOPE.replace(f'"kid":"{KEY.did}"', f'"kid":"{OTHER.did}"')),
     lambda: signed_anew(ENVELOPE.replace("hello", "howdy")),
     lambda: signed_anew(ENVELOPE.replace('"versions":["1"]', '"versions":[]')),
 ]

@@ -10,14 +10,14 @@ from clawnet_proto import base64url, canonical
 from clawnet_proto.errors import ProtocolError, RemoteProtocolError
 from clawnet_proto.sealing import SealKey, seal
 from clawnet_proto.signing import digest
-from clawnet_proto.wire import Nonce, Record, Text
+from clawnet_proto.wire import Nonce, Record
 
 
 class Secret(Record, frozen=True, kw_only=True):
     """A sealed text. The salt keeps a short text from being guessed by its digest."""
 
     salt: Nonce
-    text: Text
+    text: str
 
     @classmethod
     def of(cls, text: str) -> Secret:
