@@ -30,8 +30,13 @@ demo: .venv/.ready-run ## A room, three agents, a question and a real model, on 
 	@$(PY) -m bots.demo $(ARGS)
 
 .PHONY: bench
-bench: .venv/.ready-dev ## Measure, each figure beside its yardstick
+bench: .venv/.ready-bench ## Measure, each figure beside its yardstick
 	@$(PY) -m tests.bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.ready-fuzz ## Search ten minutes for inputs that break an invariant, then compare the testees
+	@$(PY) -m tests.fuzz --seconds 600 $(ARGS)
+	@$(PY) -m tests.fuzz.differential --count 100000
 
 # --- what a change must pass ---
 
@@ -69,11 +74,15 @@ format: .venv/.ready-dev ## Format the code, sort imports, fix what can be fixed
 schemas: .venv/.ready-dev ## Write spec/schemas anew from the message types
 	$(PY) -m clawnet_proto.schema --write
 
+.PHONY: vectors
+vectors: .venv/.ready-dev ## Write spec/vectors and spec/requirements.yaml anew
+	@$(PY) -m tests.vectors $(ARGS)
+
 .PHONY: constraints
 constraints: .venv/.created ## Pin every package anew to its newest version that fits
 	@echo 'Resolving every package of every extra (about a minute) ...'
 	@set -o pipefail; \
-	$(PY) -m pip install $(QUIET_PIP) --quiet --dry-run --ignore-installed --report - '.[embedded,homeserver,dev]' \
+	$(PY) -m pip install $(QUIET_PIP) --quiet --dry-run --ignore-installed --report - '.[embedded,homeserver,dev,bench,fuzz]' \
 	    | $(PY) -c "$$PIN" > .venv/constraints.txt
 	@mv .venv/constraints.txt constraints.txt
 
@@ -94,6 +103,14 @@ clean: ## Remove .venv, build output and caches
 .venv/.ready-dev: pyproject.toml constraints.txt .venv/.created
 	$(call install,embedded$(comma)homeserver$(comma)dev)
 	@touch .venv/.ready-run $@
+
+.venv/.ready-bench: pyproject.toml constraints.txt .venv/.created
+	$(call install,embedded$(comma)homeserver$(comma)dev$(comma)bench)
+	@touch .venv/.ready-run .venv/.ready-dev $@
+
+.venv/.ready-fuzz: pyproject.toml constraints.txt .venv/.created
+	$(call install,embedded$(comma)homeserver$(comma)dev$(comma)fuzz)
+	@touch .venv/.ready-run .venv/.ready-dev $@
 
 # Made anew if it is not there, or if the Python it was made with is gone.
 # Some systems' Python comes without ensurepip: then another pip brings it in.

@@ -1,10 +1,11 @@
-"""Whether a text is JSON (RFC 8259), however deep and however long its numbers (spec/05-signatures.md, SIG-8).
+"""The members of a JSON text (RFC 8259), however deep and however long its numbers (spec/05-signatures.md, SIG-8).
 
 JSON libraries give up on deep nesting, each at a depth of its own; what a verifier reports must not depend on that.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -20,35 +21,48 @@ _BRACKETS: Final = {"}": "{", "]": "["}
 _EMPTY: Final = {"}": "member", "]": "item"}
 
 
-def is_json(text: str) -> bool:
-    """Whether the whole text is one JSON value, with nothing but white space around it."""
+def members(text: str) -> dict[str, str | None] | None:
+    """The members of the outermost object, None for one that is no string; None for JSON that is no object.
+
+    Of a member that occurs twice the last one counts (MSG-4). Raises ValueError for what is not JSON.
+    """
+    found: dict[str, str | None] = {}
+    is_object = text.lstrip(" \t\n\r").startswith("{")
     opened: list[str] = []
     # What may come: "value", "item" (or the end of an array), "key" , "member" (or the end), ":", "," (or the end).
-    wanted, place = "value", 0
+    wanted, place, key = "value", 0, ""
     while wanted != "," or opened:
         match = _TOKEN.match(text, place)
         if match is None:
-            return False
+            raise ValueError("not JSON")
         place = match.end()
         kind, token = match.lastgroup, match.group(match.lastgroup or 0)
+        outermost = is_object and len(opened) == 1
         if kind != "mark":
             if wanted in ("value", "item"):
+                if outermost:
+                    found[key] = json.loads(token) if kind == "string" else None
                 wanted = ","
             elif wanted in ("key", "member") and kind == "string":
+                key = json.loads(token) if outermost else ""
                 wanted = ":"
             else:
-                return False
+                raise ValueError("not JSON")
         elif token in "{[":
             if wanted not in ("value", "item"):
-                return False
+                raise ValueError("not JSON")
+            if outermost:
+                found[key] = None
             opened.append(token)
             wanted = "member" if token == "{" else "item"
         elif token in "}]":
             if not opened or opened.pop() != _BRACKETS[token] or wanted not in (",", _EMPTY[token]):
-                return False
+                raise ValueError("not JSON")
             wanted = ","
         elif token != wanted or not opened:
-            return False
+            raise ValueError("not JSON")
         else:
             wanted = "value" if token == ":" or opened[-1] == "[" else "key"
-    return _END.match(text, place) is not None
+    if _END.match(text, place) is None:
+        raise ValueError("not JSON")
+    return found if is_object else None

@@ -40,13 +40,18 @@ class Peer(msgspec.Struct, kw_only=True):
     bound: bool = False  # an address the announce names has sent it
     addresses: set[str] = msgspec.field(default_factory=set)  # proven by bound announces
     left_revision: int = -1
-    last_sent_ms: int = 0
+    sent: dict[str, int] = msgspec.field(default_factory=dict)  # the latest sent_ms by each key of its chain
     newest: tuple[int, frozenset[str]] = (-1, frozenset())  # the highest revision seen, ids of its announces
 
     @property
     def standing(self) -> Standing:
         """Whether its keys are in order: "good", "disputed" or "revoked"."""
         return self.keys.standing
+
+    @property
+    def last_sent_ms(self) -> int:
+        """When it last spoke by the key it has now."""
+        return self.sent.get(self.keys.key, 0)
 
     @property
     def equivocates(self) -> bool:
@@ -60,6 +65,12 @@ class Peer(msgspec.Struct, kw_only=True):
     @property
     def name(self) -> str:
         return self.did[-8:] if self.body is None else self.body.name
+
+    def heard(self, message: Message) -> None:
+        """Note when it spoke. Of each key by itself: a dispute may give an earlier one its place back."""
+        kid = message.envelope.kid
+        if kid in self.keys.chain:
+            self.sent[kid] = max(self.sent.get(kid, 0), message.envelope.sent_ms)
 
     def live(self, now_ms: int) -> bool:
         """It announced itself, has not left, and its announce has neither expired nor come from the future."""
@@ -187,11 +198,10 @@ class Mesh:
         peer = self._peer(message.sender)
         if message.type == "presence.announce" and kid in peer.keys.chain and peer.keys.add(message):
             self._rejudge(peer)
-        if kid == peer.keys.key:
-            peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
-            if family == "presence" and peer.standing == "good":
-                self.presence_changes += 1
-                self._add_presence(peer, message, address)
+        peer.heard(message)
+        if kid == peer.keys.key and family == "presence" and peer.standing == "good":
+            self.presence_changes += 1
+            self._add_presence(peer, message, address)
         if family == "task":
             self._add_task(message, address)
 
@@ -201,12 +211,16 @@ class Mesh:
         key = peer.keys.key
         if peer.keys.add(message):
             self._rejudge(peer, renewed=peer.keys.key != key)
-        if message.envelope.kid == peer.keys.key:
-            peer.last_sent_ms = max(peer.last_sent_ms, message.envelope.sent_ms)
+        peer.heard(message)
         for kid in peer.keys.chain[proven:]:
             for late, address in self._let_in(_rotation(peer.did, kid)):
                 with suppress(RemoteProtocolError):
                     self._fold(late, address)
+
+    def learn_keys(self, message: Message) -> None:
+        """Take over a rotate or revoke from another room: a key given up there is given up here (ID-28)."""
+        if TYPES[message.type].family == "identity":
+            self._add_identity(message)
 
     def _rejudge(self, peer: Peer, *, renewed: bool = False) -> None:
         """What the keys of an identity may say has changed: presence begins anew, tasks are derived anew."""
@@ -215,7 +229,6 @@ class Mesh:
             for address in tuple(peer.addresses):
                 self._unbind(peer.did, address)
             peer.announce, peer.bound, peer.left_revision, peer.newest = None, False, -1, (-1, frozenset())
-            peer.last_sent_ms = 0
         for thread in self._threads.values():
             thread.view = None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clawnet_proto import PROTOCOL_VERSION
+from clawnet_proto import PROTOCOL_VERSION, json_text
 from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
 from clawnet_proto.sealing import SealKey, seal
 from clawnet_proto.specification import LIMITS
@@ -43,10 +43,8 @@ def open_carrier(text: bytes, keys: Sequence[SealKey], me: str) -> bytes:
     """
     if len(text) > LIMITS.carrier_bytes:
         raise RemoteProtocolError("size.carrier", f"{len(text)} bytes")
-    try:
-        outer = _decode(text)
-        (outer.clawnet + outer.seal_key + outer.sealed).encode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    outer = _read(text)
+    if outer is None:
         return text
     if outer.clawnet != PROTOCOL_VERSION:
         raise RemoteProtocolError("version.unsupported", outer.clawnet[:16])
@@ -57,6 +55,19 @@ def open_carrier(text: bytes, keys: Sequence[SealKey], me: str) -> bytes:
             except RemoteProtocolError:
                 break
     raise RemoteProtocolError("sealed.unopened")
+
+
+def _read(text: bytes) -> SealedCarrier | None:
+    try:
+        try:
+            outer = _decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            # Of a member that occurs twice only the last counts; typed decoding looks at all.
+            outer = msgspec.convert(json_text.members(text.decode()), SealedCarrier)
+        (outer.clawnet + outer.seal_key + outer.sealed).encode()
+    except (msgspec.ValidationError, ValueError):
+        return None
+    return outer
 
 
 def _info(recipient: str) -> str:

@@ -169,6 +169,8 @@ FAULTS: dict[str, list[Fault]] = {
         members(kid="\udc00"),
         members(extra=nested(600)),
         data(lambda data: b"[" * 20_000 + b"]" * 20_000),
+        data(lambda data: data[:-1] + b',"env":null}'),
+        data(lambda data: data[:-1] + b',"sig":"\\ud800"}'),
         data(lambda data: b'{"clawnet":' + b"1" * 6000 + b"}"),
         data(lambda data: b"[]"),
         data(lambda data: b"null"),

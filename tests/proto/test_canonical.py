@@ -190,6 +190,36 @@ def test_other_libraries_write_the_same(value: Any) -> None:
     assert text == rfc8785.dumps(value)
 
 
+# Much that JSON, or only Python, can say and canonical text cannot.
+ODD_SCALARS = st.one_of(
+    SCALARS,
+    st.none(),
+    st.floats(),
+    st.integers(-(2**70), 2**70),
+    st.text(st.characters(codec=None), max_size=4),
+    st.binary(max_size=3),
+    st.sampled_from([(), (1,), {1: 2}, {None: 1}, {"A": 1}, {"k" * 65: 1}, {"\ud800": 1}, json.loads(DEEPEST)]),
+)
+ODD_VALUES = st.recursive(
+    ODD_SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=2), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=600)
+@given(ODD_VALUES)
+def test_any_value_is_written_so_that_it_comes_back_or_not_at_all(value: Any) -> None:
+    try:
+        text = canonical.encode(value)
+    except LocalProtocolError as error:
+        assert error.stage == "canonical"  # noqa: PT017 (no other error may come, and none need come)
+        return
+    again = canonical.parse(text.decode())
+    assert again == value
+    assert canonical.encode(again) == text == canonicaljson.encode_canonical_json(value)
+
+
 @settings(max_examples=1500)
 @given(st.text(max_size=40) | NEARLY_JSON | damaged())
 def test_any_text_is_canonical_or_refused_with_a_code(text: str) -> None:

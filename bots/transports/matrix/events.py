@@ -13,7 +13,9 @@ _DEEPEST = 128  # no honest event nests deeper; parsers give up near a thousand
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{\]}]|[^"\[\]{}]+', re.DOTALL)
 # A pair of surrogates, or (group 1) a lone one, or any other escape.
-_ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
 
 _NOTHING = msgspec.Raw(b"{}")
 
