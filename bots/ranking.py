@@ -49,7 +49,8 @@ def score(key: str, did: str, weight: float) -> float:
     """Weighted rendezvous score; the highest comes first."""
     head = sha256(f"{key}\0{did}".encode()).digest()[:8]
     fraction = (int.from_bytes(head, "big") + 0.5) / 2**64
-    return -weight / math.log(fraction)
+    # The nearest double may be 1, whose logarithm is 0.
+    return math.inf if fraction == 1 else -weight / math.log(fraction)
 
 
 def weight(load: presence.Load) -> float:

@@ -94,9 +94,10 @@ class KeyHistory:
 
     def _cut(self, kid: str) -> int | None:
         """The moment from which a key of the chain says nothing more."""
+        moments = [self._revokes[self.key]] if self.key in self._revokes else []
         if kid in self._followers:
-            return self._followers[kid][1]
-        return self._revokes.get(kid) if kid == self.key else None
+            moments.append(self._followers[kid][1])
+        return min(moments, default=None)
 
     def _cuts(self) -> tuple[int | None, ...]:
         return tuple(self._cut(kid) for kid in self.chain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from heapq import heappop, heappush
 from typing import Literal
 
 import msgspec
@@ -167,6 +168,7 @@ class Mesh:
         self._threads: dict[str, _Thread] = {}
         self._waiting: dict[str, dict[tuple[str, str], Message]] = {}
         self._waiting_count = 0
+        self._ages: list[tuple[int, str]] = []  # a heap: the oldest task first
         self._size = 0  # bytes of all tasks
         self._origins: OrderedDict[str, set[str]] = OrderedDict()
         self._holders: dict[str, set[str]] = {}
@@ -313,14 +315,14 @@ class Mesh:
             with suppress(RemoteProtocolError):
                 thread.add(message)
         self._size += thread.size
+        heappush(self._ages, _age(thread))
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
         """Which tasks stay does not depend on their order of arrival: the new one may be the oldest."""
         while self._threads and (len(self._threads) > LIMITS.tasks or self._size > LIMITS.fold_bytes):
-            oldest = min(self._threads.values(), key=_age)
-            self._size -= oldest.size
-            del self._threads[oldest.request.id]
+            _, oldest = heappop(self._ages)
+            self._size -= self._threads.pop(oldest).size
 
     def _wait(self, cause: str, message: Message, address: str) -> None:
         """Keep what waits for a request (its id) or for a rotation; each copy by its own address."""

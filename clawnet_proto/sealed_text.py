@@ -13,6 +13,10 @@ from clawnet_proto.signing import digest
 from clawnet_proto.wire import Nonce, Record
 
 
+# A field of 32000 characters has room for so many bytes beside encapsulated key and tag.
+FIELD_BYTES = 23952
+
+
 class Secret(Record, frozen=True, kw_only=True):
     """A sealed text. The salt keeps a short text from being guessed by its digest."""
 
@@ -36,10 +40,12 @@ class Secret(Record, frozen=True, kw_only=True):
 
 
 def unseal(key: SealKey, sealed: str, info: str, expected_digest: str = "") -> Secret:
-    """Open a sealed text. Raises RemoteProtocolError ``sealed.unreadable`` or ``digest.mismatch``."""
+    """Open what a message's ``sealed`` holds. Raises RemoteProtocolError ``sealed.unreadable`` or ``digest.mismatch``."""
     plaintext = key.open(sealed, info)
     if expected_digest and digest(plaintext) != expected_digest:
         raise RemoteProtocolError("digest.mismatch")
+    if len(plaintext) > FIELD_BYTES:
+        raise RemoteProtocolError("sealed.unreadable", "too long")
     try:
         return msgspec.convert(canonical.parse(plaintext.decode()), Secret)
     except (msgspec.ValidationError, UnicodeDecodeError, ProtocolError):

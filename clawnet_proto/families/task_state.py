@@ -234,7 +234,8 @@ def _fault(view: TaskView, spec: task.Stage, attempt: AttemptView, message: Mess
 
 def _result_fault(view: TaskView, spec: task.Stage, attempt: AttemptView, result: Any) -> str | None:
     sealed = view.request.body.privacy == "sealed"
-    if result.award != attempt.award.id or sealed != (result.text is UNSET):
+    misplaced = result.text if sealed else result.sealed
+    if result.award != attempt.award.id or misplaced is not UNSET:
         return "task.not_allowed"
     expected = [(source, view.output_digest(source)) for source in spec.sources]
     if any(digest is None for _, digest in expected):

@@ -21,7 +21,7 @@ async def run(report: Report) -> None:
         await bare.stdout.readline()
         await asyncio.sleep(_IDLE_S)
         for kind, field in (("resident", "Rss"), ("proportional", "Pss")):
-            figure, yardstick = _megabytes(agent.pid, field), _megabytes(bare.pid, field)
+            figure, yardstick = megabytes(agent.pid, field), megabytes(bare.pid, field)
             if figure is None or yardstick is None:
                 continue
             report.add(
@@ -36,7 +36,7 @@ async def run(report: Report) -> None:
             )
 
 
-def _megabytes(pid: int, field: str) -> float | None:
+def megabytes(pid: int, field: str) -> float | None:
     """Memory of a process in 10^6 bytes; None if this system does not tell."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

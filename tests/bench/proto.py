@@ -1,14 +1,14 @@
-"""Messages a second, against libsodium's bare signatures over the same bytes.
+"""Messages a second, against libsodium's bare signatures over the same bytes and against other signed JSON.
 
-Both sides work through the same mix of messages in turns, and the ratio is the median over many turns, so that
-a busy machine slows both alike.
+Both sides of a row work through the same mix of messages in turns, seconds are the processor's, and the ratio is the
+median over many turns, so that a busy machine slows both alike.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from nacl import bindings
@@ -16,32 +16,21 @@ from nacl import bindings
 from clawnet_proto.carrier import Carrier, sign, verify
 from clawnet_proto.signing import signed_bytes
 from tests.bench import Report, Row
+from tests.bench._mix import mixed
+from tests.bench._others import others
 from tests.proto.authoring import Author
-from tests.proto.samples import envelopes
 
-# What one question with three stages makes its requester and three agents say, when each stage streams for a
-# second and one announce is renewed meanwhile.
-_MIX = {
-    "presence.announce": 1,
-    "task.request": 1,
-    "task.offer": 3,
-    "task.award": 3,
-    "task.start": 3,
-    "task.progress": 6,
-    "task.result": 3,
-    "task.close": 1,
-}
-_TURNS = 300
+_TURNS = 200
 _REPEATS = 3
 
 
 async def run(report: Report) -> None:
     author = Author("alice")
-    made = envelopes(author, Author("bob"))
-    mix = [made[kind] for kind, count in _MIX.items() for _ in range(count)]
+    mix = mixed(author)
     secret = author.key.seed + author.key.public
     carriers = [sign(author.key, envelope)[0] for envelope in mix]
-    messages = [signed_bytes(msgspec.json.decode(data, type=Carrier).env.encode()) for data in carriers]
+    texts = [msgspec.json.decode(data, type=Carrier).env.encode() for data in carriers]
+    messages = [signed_bytes(text) for text in texts]
     signed = [bindings.crypto_sign(message, secret) for message in messages]
 
     def verify_decode() -> None:
@@ -49,6 +38,7 @@ async def run(report: Report) -> None:
             verify(data)
 
     def raw_verify() -> None:
+        # The very call that verify makes, with the signature already before the message.
         for data in signed:
             bindings.crypto_sign_open(data, author.key.public)
 
@@ -60,26 +50,40 @@ async def run(report: Report) -> None:
         for message in messages:
             bindings.crypto_sign(message, secret)
 
-    report.add(_compared("verify and decode", verify_decode, "libsodium, verify only", raw_verify, 0.85))
-    report.add(_compared("sign and encode", sign_encode, "libsodium, sign only", raw_sign, 0.6))
+    found = others(author.key, texts)
+    verifying = {"libsodium, verify only": raw_verify} | {other.name: other.verify for other in found}
+    signing = {"libsodium, sign only": raw_sign} | {other.name: other.sign for other in found}
+    _compare(report, len(mix), "verify and decode", verify_decode, verifying, 0.9)
+    _compare(report, len(mix), "sign and encode", sign_encode, signing, 0.65)
 
 
-def _compared(name: str, ours: Callable[[], None], yardstick: str, raw: Callable[[], None], at_least: float) -> Row:
-    turns = [(_seconds(ours), _seconds(raw)) for _ in range(_TURNS)]
-    count = sum(_MIX.values()) * _REPEATS
-    return Row(
-        name=name,
-        figure=count / statistics.median(seconds for seconds, _ in turns),
-        unit="messages/s",
-        yardstick=yardstick,
-        yardstick_figure=count / statistics.median(seconds for _, seconds in turns),
-        ratio=statistics.median(raw_seconds / seconds for seconds, raw_seconds in turns),
-        at_least=at_least,
-    )
+def _compare(
+    report: Report,
+    count: int,
+    name: str,
+    ours: Callable[[], None],
+    yardsticks: Mapping[str, Callable[[], None]],
+    at_least: float,
+) -> None:
+    """A row for each yardstick. The first has its own goal; we want to be ahead of all others."""
+    for number, (yardstick, theirs) in enumerate(yardsticks.items()):
+        turns = [(_seconds(ours), _seconds(theirs)) for _ in range(_TURNS)]
+        report.add(
+            Row(
+                name=name,
+                figure=count / statistics.median(seconds for seconds, _ in turns),
+                unit="messages/s",
+                yardstick=yardstick,
+                yardstick_figure=count / statistics.median(seconds for _, seconds in turns),
+                ratio=statistics.median(their_seconds / our_seconds for our_seconds, their_seconds in turns),
+                at_least=1 if number else at_least,
+            )
+        )
 
 
 def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
+    """What going once through all messages takes, in processor time: waiting for a processor is nobody's fault."""
+    start = time.thread_time()
     for _ in range(_REPEATS):
         work()
-    return time.perf_counter() - start
+    return (time.thread_time() - start) / _REPEATS

@@ -128,7 +128,8 @@ class _Attempt:
         elif answers not in (self.award.id, self.last.id):
             return "task.not_allowed"
         if event == "result":
-            if message.body.award != self.award.id or (message.body.sealed is msgspec.UNSET) != self.public:
+            misplaced = message.body.sealed if self.public else message.body.text
+            if message.body.award != self.award.id or misplaced is not msgspec.UNSET:
                 return "task.not_allowed"
             if None in [digest for _, digest in expected]:
                 return "state.waiting"

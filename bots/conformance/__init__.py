@@ -1,0 +1,1 @@
+"""The test vectors of ``spec/vectors``, put to a program in any language (spec/testee.md)."""

@@ -1,0 +1,3 @@
+module clawnet.example/testee
+
+go 1.26
