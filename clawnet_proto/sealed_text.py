@@ -12,7 +12,6 @@ from clawnet_proto.sealing import SealKey, seal
 from clawnet_proto.signing import digest
 from clawnet_proto.wire import Nonce, Record
 
-
 # A field of 32000 characters has room for so many bytes beside encapsulated key and tag.
 FIELD_BYTES = 23952
 
@@ -40,16 +39,19 @@ class Secret(Record, frozen=True, kw_only=True):
 
 
 def unseal(key: SealKey, sealed: str, info: str, expected_digest: str = "") -> Secret:
-    """Open what a message's ``sealed`` holds. Raises RemoteProtocolError ``sealed.unreadable`` or ``digest.mismatch``."""
+    """Open a message's ``sealed``. Raises RemoteProtocolError ``sealed.unreadable`` or ``digest.mismatch``."""
     plaintext = key.open(sealed, info)
     if expected_digest and digest(plaintext) != expected_digest:
         raise RemoteProtocolError("digest.mismatch")
     if len(plaintext) > FIELD_BYTES:
         raise RemoteProtocolError("sealed.unreadable", "too long")
     try:
-        return msgspec.convert(canonical.parse(plaintext.decode()), Secret)
-    except (msgspec.ValidationError, UnicodeDecodeError, ProtocolError):
+        secret = msgspec.convert(canonical.parse(plaintext.decode()), Secret)
+        if len(base64url.decode(secret.salt)) != 16:
+            raise ValueError
+    except (msgspec.ValidationError, ValueError, ProtocolError):
         raise RemoteProtocolError("sealed.unreadable") from None
+    return secret
 
 
 def input_info(task: str, stage: str, attempt: int, source: str) -> str:

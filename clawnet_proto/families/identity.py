@@ -51,7 +51,7 @@ class Revoke(Record, frozen=True, kw_only=True):
 
 
 def commit(key: SigningKey, *, identity: str, generation: int, following: bytes) -> str:
-    """The word of ``key`` that the identity's key of ``generation`` is ``following`` (32 public bytes): 86 characters."""
+    """The word of ``key`` (86 characters) that the key of ``generation`` is ``following`` (32 public bytes)."""
     return base64url.encode(key.sign(_statement(identity, generation, following)))
 
 
@@ -72,7 +72,5 @@ def prove_chain(identity: str, chain: tuple[Link, ...]) -> None:
 
 
 def _statement(identity: str, generation: int, following: bytes) -> bytes:
-    statement = canonical.encode(
-        {"generation": generation, "identity": identity, "next_key_digest": digest(following)}
-    )
+    statement = canonical.encode({"generation": generation, "identity": identity, "next_key_digest": digest(following)})
     return b"%b%d %b" % (_HEAD, len(statement), statement)

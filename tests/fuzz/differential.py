@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -22,7 +24,7 @@ from typing import Any
 from bots.conformance.testee import Broken, Testee
 from clawnet_proto import base64url
 from clawnet_proto.specification import directory
-from tests.conformance.testees import commands
+from tests.conformance import testees
 from tests.fuzz.mutation import mutated_bytes, mutated_json
 from tests.fuzz.plain import text_of
 from tests.proto.authoring import Author
@@ -44,7 +46,6 @@ _TEXTS: Mapping[str, tuple[str, ...]] = {
     "did.decode": ("did",),
     "open": ("sealed", "info"),
     "open.text": ("sealed", "info", "digest"),
-    "matrix.uri": ("id",),
     "rank": ("key",),
 }
 _SIGNER = Author("differential")
@@ -69,8 +70,9 @@ class Seeds:
         self.rooms: list[dict[str, Any]] = []
         self.conversations: list[Unit] = []
         for path in sorted((directory() / "vectors").glob("*.json")):
-            content = json.loads(path.read_bytes())
-            for vector in content.get("vectors", ()) if isinstance(content, dict) else ():
+            if path.name in ("manifest.json", "schema.json"):
+                continue
+            for vector in json.loads(path.read_bytes())["vectors"]:
                 self._take(vector)
 
     def _take(self, vector: dict[str, Any]) -> None:
@@ -103,7 +105,7 @@ def _changed(request: Request, seeds: Seeds, chance: Random) -> Request:
     other = chance.choice(seeds.single[request["op"]])
     if request["op"] == "prompt":
         changed["sources"] = {
-            name: text_of(mutated_bytes(text.encode(), chance)) for name, text in request["sources"].items()
+            name: _plain_text(mutated_bytes(text.encode(), chance)) for name, text in request["sources"].items()
         }
         return changed
     names = [name for name in _BYTES.get(request["op"], ()) if name in request]
@@ -111,14 +113,31 @@ def _changed(request: Request, seeds: Seeds, chance: Random) -> Request:
     name = chance.choice(names + texts)
     if name in texts:
         mutated = mutated_bytes(request[name].encode(), chance, str(other.get(name, "")).encode())
-        changed[name] = text_of(mutated).encode("utf-8", "replace").decode()
+        changed[name] = _plain_text(mutated)
+    elif name == "event":
+        # Events come through a homeserver, which has parsed them: they are JSON, and no member occurs twice.
+        value = json.loads(base64url.decode(request[name]))
+        for _ in range(chance.choice([1, 1, 2])):
+            changed_value = mutated_json(json.dumps(value).encode(), chance, base64url.decode(other[name]))
+            with suppress(ValueError):
+                value = json.loads(changed_value)
+        changed[name] = base64url.encode(json.dumps(value).encode())
     elif name == "carrier" and chance.random() < 0.7:
         changed[name] = base64url.encode(_signed_anew(base64url.decode(request[name]), chance))
     else:
         data, source = base64url.decode(request[name]), base64url.decode(other.get(name, ""))
-        change = chance.choice([mutated_bytes, mutated_json])
-        changed[name] = base64url.encode(change(data, chance, source))
+        mutated = chance.choice([mutated_bytes, mutated_json])(data, chance, source)
+        if name == "env":
+            mutated = _plain_text(mutated).encode()
+        elif name == "public":
+            mutated = mutated[:32].ljust(32, b"\x00")
+        changed[name] = base64url.encode(mutated)
     return changed
+
+
+def _plain_text(data: bytes) -> str:
+    """Some text that JSON can hold: no surrogates."""
+    return text_of(data).encode("utf-8", "replace").decode()
 
 
 def _signed_anew(carrier: bytes, chance: Random) -> bytes:
@@ -193,16 +212,21 @@ class Panel:
             for line in lines:
                 testee.send(line)
         for name, testee in self._testees.items():
+            given: list[str] = []
             try:
-                answers[name] = [_normal(testee.receive()) for _ in lines]
+                while len(given) < len(lines):
+                    given.append(_normal(testee.receive()))
             except Broken as broken:
-                raise RuntimeError(f"{name}: {broken.sentence} {' / '.join(broken.stderr)}") from None
+                asked_last = lines[len(given)].decode()
+                words = " / ".join(broken.stderr)
+                raise RuntimeError(f"{name}, asked {asked_last}: {broken.sentence} {words}") from None
+            answers[name] = given
         found, at = [], 0
         for unit in asked:
             for step in range(len(unit)):
-                given = {name: answers[name][at + step] for name in answers}
-                if len(set(given.values())) > 1:
-                    found.append(Disagreement(unit[: step + 1], given))
+                said = {name: answers[name][at + step] for name in answers}
+                if len(set(said.values())) > 1:
+                    found.append(Disagreement(unit[: step + 1], said))
                     break
             at += len(unit)
         return found
@@ -247,7 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
-        asked, found = run(options.count, options.seed, commands(Path(folder)), tell=True)
+        os.environ.update(testees.environment())
+        asked, found = run(options.count, options.seed, testees.commands(Path(folder)), tell=True)
         lines = [json.dumps({"unit": item.unit, "answers": dict(item.answers)}) + "\n" for item in found]
         if options.out:
             options.out.write_text("".join(lines))

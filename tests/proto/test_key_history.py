@@ -183,7 +183,10 @@ def test_the_rotated_key_can_revoke() -> None:
         (rotation(BOB, SECOND), SECOND),
         (identity.Rotate(chain=(link(ALICE, ALICE, of=ALICE),), next_key_digest=some_digest("x")), ALICE),
         (identity.Rotate(chain=(link(SECOND, SECOND, of=ALICE),), next_key_digest=some_digest("x")), SECOND),
-        (identity.Rotate(chain=(link(ALICE, SECOND, of=ALICE, generation=2),), next_key_digest=some_digest("x")), SECOND),
+        (
+            identity.Rotate(chain=(link(ALICE, SECOND, of=ALICE, generation=2),), next_key_digest=some_digest("x")),
+            SECOND,
+        ),
         (identity.Revoke(chain=(), since_ms=SINCE), SECOND),
         (identity.Revoke(chain=rotate(SECOND).chain, since_ms=SINCE), ALICE),
     ],

@@ -154,7 +154,10 @@ def test_type_table() -> None:
 
 
 def test_every_type_has_a_heading_in_the_chapter_of_its_family() -> None:
-    chapter = {"identity": "04-identity.md", "presence": "06-presence.md", "handshake": "07-handshake.md", "task": "08-task.md"}
+    chapter = {
+        "identity": "04-identity.md", "presence": "06-presence.md", "handshake": "07-handshake.md",
+        "task": "08-task.md",
+    }  # fmt: skip
     for name, rule in TYPES.items():
         assert re.search(rf"^##+ `{re.escape(name)}`$", FILES[chapter[rule.family]], re.M), name
 
