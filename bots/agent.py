@@ -17,34 +17,36 @@ from typing import Any
 
 from msgspec import UNSET
 
+from bots.artifacts import Artifacts
+from bots.author import KEYS_LIFETIME_MS, Author
 from bots.behaviours import USUAL, Behaviour, Posting, Question
 from bots.behaviours.executor import ExecutorBehaviour
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.behaviours.people import PeopleBehaviour
-from bots.behaviours.presence import PresenceBehaviour
+from bots.behaviours.presence import PresenceBehaviour, last_announced_ms
 from bots.behaviours.requester import RequesterBehaviour
 from bots.config import Config
 from bots.engines import Engine, Model
+from bots.envelopes import Envelopes
 from bots.errors import ClawbotError, Refused, StoreError
 from bots.events import AnyEvent, Notice
 from bots.identity import Identity
 from bots.intake import Intake, seen
+from bots.key_watch import KeyWatch
 from bots.model_watch import ModelWatch
 from bots.outbox import Entry, Outbox
+from bots.parcels import Parcels
 from bots.recorder import Recorder
-from bots.rendering import full
 from bots.roster import Roster
 from bots.store import Store
 from bots.transports import Room, Transport
-from clawnet_proto import PROTOCOL_VERSION, base64url
-from clawnet_proto.carrier import body_type, sign, verify
-from clawnet_proto.envelope import Envelope
+from clawnet_proto.carrier import verify
 from clawnet_proto.errors import ProtocolError, RemoteProtocolError
 from clawnet_proto.families.presence import Address
 from clawnet_proto.mesh import Mesh, Peer
 from clawnet_proto.message import Message
 from clawnet_proto.specification import TYPES
-from clawnet_proto.wire import Record, present
+from clawnet_proto.wire import Record
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +85,8 @@ class Agent:
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._clock = clock
-        self._entropy = entropy
+        self._author = Author(identity, self.now_ms, entropy)
         self.config = config
-        self.identity = identity
         self.store = store
         self.engine = engine
         self.synced = asyncio.Event()
@@ -99,23 +100,39 @@ class Agent:
         self._ready = False
         self._folded: set[str] = set()
         self._watch = ModelWatch(engine, self._tell, self.spawn)
+        self._envelopes = Envelopes(store, self.mesh)
+        self._parcels = Parcels(config.agent.name, self.mesh)
+        self._key_watch = KeyWatch(self._meshes, lambda: self.identity, self._tell)
         self._failure: BaseException | None = None
         self.transport = open_transport(self)
+        self.artifacts = Artifacts(self.transport, asyncio.sleep)
         self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
         self.roster = Roster(self.transport, self.mesh, self.now_ms)
-        self.intake = Intake(identity.did, self.transport, self.mesh, self.now_ms, self.notify, self._opened)
+        self.intake = Intake(
+            identity, self.transport, self.mesh, self.now_ms, self.notify, self._opened, self._key_watch.heard
+        )
         self.handshakes = HandshakeBehaviour(self, self._current_announce)
         self.presence = PresenceBehaviour(self, self.handshakes)
         self.requester = RequesterBehaviour(self, self.handshakes.greet)
         self.executor = ExecutorBehaviour(self, self.presence)
         self.people = PeopleBehaviour(self, self.requester)
         self._behaviours: dict[str, Sequence[Behaviour]] = {
+            "identity": (),  # what it says of keys is told where it is folded
             "presence": (self.presence,),
             "handshake": (self.handshakes,),
             "task": (self.requester, self.executor),
         }
 
     # -- what behaviours may use -----------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> Identity:
+        """Who we are, and the key we have in use now."""
+        return self._author.identity
+
+    @property
+    def rotation(self) -> Record | None:
+        return self._author.rotation
 
     @property
     def address(self) -> Address:
@@ -136,6 +153,7 @@ class Agent:
             if all(known.uri != room for known in self.transport.rooms()):
                 raise RemoteProtocolError("room.mismatch", "a room we are not in")
             mesh = self._meshes[room] = Mesh(room)
+            self._key_watch.enter(mesh)
         return mesh
 
     def live_peers(self, room: str) -> Sequence[Peer]:
@@ -158,62 +176,33 @@ class Agent:
         answers: str = "",
         posting: Posting = USUAL,
     ) -> Message:
-        now = self.now_ms()
-        kind = body_type(body)
-        rule = TYPES[kind]
-        data, message = sign(
-            self.identity.key,
-            Envelope(
-                clawnet=PROTOCOL_VERSION,
-                type=kind,
-                sender=self.identity.did,
-                kid=self.identity.key.did,
-                room=room,
-                sent_ms=now,
-                expires_ms=now + min(lifetime_ms, rule.lifetime_ms),
-                nonce=base64url.encode(self._entropy(16)),
-                body=body,
-                recipients=tuple(recipients) or UNSET,
-                thread=thread or UNSET,
-                answers=answers or UNSET,
-            ),
+        data, message = self._author.sign(
+            room, body, lifetime_ms=lifetime_ms, recipients=recipients, thread=thread, answers=answers
         )
         mesh = self.mesh(room)
-        direct = rule.planes == ("direct",)
+        direct = TYPES[message.type].planes == ("direct",)
         to = posting.to or (mesh.direct_address(recipients[0]) if direct else None)
         if direct and to is None:
             raise ClawbotError("peer.unreachable", "That peer has announced no address for direct messages.")
+        if to is not None:
+            data = self._envelopes.seal(message, data)
         mesh.add(message, self.transport.address)
-        self.outbox.add(self._entry(message, data, to, posting))
+        self.outbox.add(self._parcels.entry(message, data, to, posting))
         self.notify(
             seen(message, mesh, verdict="bound", plane="direct" if direct else "room",
-                 address=self.transport.address, at_ms=now, ours=True)
+                 address=self.transport.address, at_ms=message.envelope.sent_ms, ours=True)
         )  # fmt: skip
         self.wake()
         return message
 
-    def _entry(self, message: Message, data: bytes, to: Address | None, posting: Posting) -> Entry:
-        envelope = message.envelope
-        if to is not None:
-            return Entry(
-                plane="direct", address=to.uri, device=present(to.device, ""), carrier=data.decode(),
-                conversation=str(present(envelope.thread, "")), priority=posting.priority,
-                expires_ms=envelope.expires_ms,
-            )  # fmt: skip
-        name = self.config.agent.name
-        mesh = self.mesh(envelope.room)
-        conversation = message.id if message.type == "task.request" else str(present(envelope.thread, ""))
-        return Entry(
-            plane="room", room=envelope.room, carrier=data.decode(),
-            line=posting.line or f"{name}: {full(message, mesh.name_of)}", conversation=conversation,
-            root=posting.root, alone=message.type == "task.result", priority=posting.priority,
-            mention=posting.mention, expires_ms=envelope.expires_ms,
-        )  # fmt: skip
-
     def post_again(self, message: Message, to: Address) -> None:
-        data, again = sign(self.identity.key, message.envelope)
-        assert again.id == message.id
-        self.outbox.add(self._entry(message, data, to, Posting(priority=2)))
+        behind = Posting(priority=2)
+        entries = [self._parcels.entry(message, self._author.sign_again(message), to, behind)]
+        if message.type == "presence.announce" and (rotation := self._author.rotation) is not None:
+            # Whoever can read the announce must be able to prove its key.
+            data, ahead = self._author.sign(message.envelope.room, rotation, lifetime_ms=KEYS_LIFETIME_MS)
+            entries.insert(0, self._parcels.entry(ahead, data, to, behind))
+        self.outbox.add(*entries)
 
     def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
         self.outbox.add(Entry(plane="room", room=room, line=text, root=root, mention=mention))
@@ -266,6 +255,37 @@ class Agent:
     def _set_aside(self, entries: Sequence[Entry], error: Refused) -> None:
         self._tell(f"{len(entries)} messages could not be sent: {error}")
 
+    # -- keys ------------------------------------------------------------------------------------------------
+
+    def rotate(self) -> None:
+        """Give up the key in use for the next one, and tell every room (ID-19 to ID-22). Raises ConfigError."""
+        self._author.rotate(self._after_all_we_said())
+        log.info("the key in use is now %s", self.identity.key.did)
+        self.presence.renew()
+
+    def revoke(self, reason: str = "") -> None:
+        """Say in every room that this identity says nothing more (ID-23), and do nothing else any more.
+
+        Said once more if it was revoked before. Raises ConfigError.
+        """
+        self._author.revoke(self._after_all_we_said(), reason)
+        log.info("%s is revoked", self.identity.did)
+        if self._ready:
+            self._post_revocation()
+
+    def _post_revocation(self) -> None:
+        revocation = self._author.revocation
+        assert revocation is not None
+        for room in self.rooms():
+            if not room.encrypted:
+                self.post(room.uri, revocation, lifetime_ms=KEYS_LIFETIME_MS, posting=Posting(priority=0))
+
+    def _after_all_we_said(self) -> int:
+        """A moment at which the key in use has said nothing yet (Unix milliseconds)."""
+        ours = [mesh.peers[self.identity.did] for mesh in self._meshes.values() if self.identity.did in mesh.peers]
+        announced_ms = last_announced_ms(self.store)  # the clock may have been set back since
+        return max([self.now_ms(), announced_ms, *(peer.last_sent_ms for peer in ours)]) + 1
+
     # -- life ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -313,9 +333,10 @@ class Agent:
             await asyncio.gather(stopping, *parts, return_exceptions=True)
 
     async def _say_goodbye(self) -> None:
-        await self.executor.stop()
-        if self._ready:
-            self.presence.leave("stopping")
+        if self.identity.revocation is None:
+            await self.executor.stop()
+            if self._ready:
+                self.presence.leave("stopping")
         await self.outbox.flush(_GOODBYE_S)
         if self._recorder is not None:
             await self._record_the_rest(self._recorder)
@@ -376,6 +397,8 @@ class Agent:
                 self._advance()
 
     def _act(self, item: Any) -> None:
+        if self.identity.revocation is not None:
+            return
         try:
             if isinstance(item, Question):
                 self.people.on_question(item)
@@ -395,14 +418,19 @@ class Agent:
 
     def _become_ready(self) -> None:
         self._ready = True
-        self.requester.resume()
-        self.executor.resume()
-        self.people.resume()
-        self.presence.open()
-        self._advance()
+        if self.identity.revocation is not None:
+            self._post_revocation()
+        else:
+            self.requester.resume()
+            self.executor.resume()
+            self.people.resume()
+            self.presence.open()
+            self._advance()
         self.synced.set()
 
     def _advance(self) -> None:
+        if self.identity.revocation is not None:
+            return
         now = self.now_ms()
         for behaviour in (self.handshakes, self.presence, self.people, self.requester, self.executor):
             try:
@@ -424,7 +452,7 @@ class Agent:
             delivery for _, delivery in self.store.history() if delivery.plane == "direct" or delivery.room in fresh
         )
         self._refold_queued()
-        if self._ready:
+        if self._ready and self.identity.revocation is None:
             self.requester.resume()
             self.executor.resume()
 

@@ -54,7 +54,9 @@ class Clawnet:
         """
         paths = paths_of(name)
         config = configuration.load(paths.config)
-        agent = await open_agent(config, paths.state, identity.load(paths.keys), lambda: password)
+        own = identity.load(paths.keys)
+        identity.require_sound(own, name)
+        agent = await open_agent(config, paths.state, own, lambda: password)
         async with taking_part(agent, join_s=timeout_s):
             rooms = [known for known in agent.rooms() if room in ("", known.uri, known.name)]
             if len(rooms) != 1:

@@ -25,6 +25,7 @@ from bots.service import Service
 log = logging.getLogger(__name__)
 
 _LINE_BYTES = 1 << 20
+_ANSWER_BYTES = 1 << 26  # the outputs of a task, some of them twice, escaped
 _PATH_BYTES = 100  # what a socket address holds on every system
 
 _decode_request = msgspec.json.Decoder(AnyRequest).decode
@@ -138,7 +139,7 @@ async def call(path: Path, request: AnyRequest) -> AsyncGenerator[AnyAnswer, Non
     """Ask a running agent. Raises ConnectionError if none listens, ClawbotError for what it refuses."""
     try:
         _check_private(path.parent)
-        reader, writer = await asyncio.open_unix_connection(path, limit=_LINE_BYTES)
+        reader, writer = await asyncio.open_unix_connection(path, limit=_ANSWER_BYTES)
     except OSError as error:
         raise ConnectionError(str(error)) from None
     try:

@@ -60,7 +60,7 @@ class Demo:
         self._show(answer)
         with self._progress.step("Stopping the agents"):
             await self._stop_all(keep="homeserver")
-        code, told = await self._call("verify", str(self._transcript), "--quiet")
+        code, told = await self._call("verify", str(self._transcript), "--quiet", "--name", _PERSON)
         self._say(told.strip())
         if code:
             raise DemoError("The transcript does not verify.")

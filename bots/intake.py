@@ -15,6 +15,7 @@ import msgspec
 
 from bots.behaviours import Question, Received
 from bots.events import AnyEvent, MessageSeen
+from bots.identity import Identity
 from bots.rendering import clean, line
 from bots.transports import Delivery, Transport
 from clawnet_proto.carrier import verify
@@ -22,6 +23,7 @@ from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.freshness import check_addressing, check_time
 from clawnet_proto.mesh import Binding, Mesh
 from clawnet_proto.message import Message
+from clawnet_proto.sealed_carrier import open_carrier
 from clawnet_proto.specification import ERRORS, TYPES
 from clawnet_proto.wire import present
 
@@ -32,27 +34,31 @@ _DEFERRED = 256
 
 
 class Intake:
-    """The one way in. ``mesh`` gives the fold of a room; ``now_ms`` is the wall clock.
+    """The one way in.
 
-    ``outsiders`` are the deliveries of the last batch that were refused because their sender is not joined to
-    the room: nothing to remember, for after a restart nobody could tell that they were.
+    ``own`` is who we are, and what opens what is sealed to us; ``mesh`` gives the fold of a room; ``now_ms`` is the
+    wall clock. ``outsiders`` are the deliveries of the last batch that were refused because their sender is not
+    joined to the room: nothing to remember, for after a restart nobody could tell that they were.
     """
 
     def __init__(
         self,
-        me: str,
+        own: Identity,
         transport: Transport,
         mesh: Callable[[str], Mesh],
         now_ms: Callable[[], int],
         notify: Callable[[AnyEvent], None],
         opened: Callable[[str, str], None],
+        heard: Callable[..., None],
     ) -> None:
-        self._me = me
+        self._me = own.did
+        self._seal_keys = (own.seal,)
         self._transport = transport
         self._mesh = mesh
         self._now_ms = now_ms
         self._notify = notify
         self._opened = opened
+        self._heard = heard
         self._acted: OrderedDict[str, None] = OrderedDict()
         self._told: OrderedDict[str, str] = OrderedDict()
         self._deferred: OrderedDict[tuple[str, str], tuple[Delivery, Message]] = OrderedDict()
@@ -101,11 +107,13 @@ class Intake:
         folded = []
         for index, carrier in enumerate(self._transport.carriers(delivery)):
             try:
-                message = verify(msgspec.json.encode(carrier))
+                text = msgspec.json.encode(carrier)
+                message = verify(open_carrier(text, self._seal_keys, self._me) if delivery.plane == "direct" else text)
                 self._check(message, delivery)
                 if not quiet:
                     self._check_membership(message, delivery)
                 self._mesh(message.envelope.room).add(message, delivery.sender)
+                self._heard(message, quiet=quiet)
             except (RemoteProtocolError, msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
                 if not quiet:
                     self._refuse(delivery, index, error)

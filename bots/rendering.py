@@ -99,7 +99,10 @@ def _offer(body: task.Offer, to: str, _message: Message) -> str:
 
 
 def _result(body: task.Result, _to: str, _message: Message) -> str:
-    text = "sealed" if body.text is UNSET else clean(body.text, limit=160)
+    if body.artifact is not UNSET:
+        text = f"{body.artifact.bytes} bytes, stored apart"
+    else:
+        text = "sealed" if body.text is UNSET else clean(body.text, limit=160)
     seconds = (body.usage.prompt_ms + body.usage.generate_ms) / 1000
     took = f" ({body.usage.output_tokens} tokens, {seconds:.1f} s)" if body.usage.output_tokens else ""
     return f"result of {clean(body.stage)}: {text}{took}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -65,7 +65,17 @@ class Status(Request, frozen=True, kw_only=True, tag="status"):
     """How the agent itself is doing; one ``AgentStatus``."""
 
 
-AnyRequest: TypeAlias = Ask | Peers | Tasks | Cancel | Answer | Watch | Status
+class Rotate(Request, frozen=True, kw_only=True, tag="identity_rotate"):
+    """Give up the key in use for the next one; one ``IdentityState``."""
+
+
+class Revoke(Request, frozen=True, kw_only=True, tag="identity_revoke"):
+    """Revoke the identity and end the agent; one ``IdentityState``."""
+
+    reason: Annotated[str, Meta(max_length=300)] = ""
+
+
+AnyRequest: TypeAlias = Ask | Peers | Tasks | Cancel | Answer | Watch | Status | Rotate | Revoke
 
 
 class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
@@ -81,6 +91,9 @@ class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
     live: bool
     me: bool = False
     conflict: bool = False
+    standing: Literal["good", "disputed", "revoked"] = "good"
+    rotations: int = 0  # how often it has given up its key
+    equivocates: bool = False  # it signed two announces with one revision
     capabilities: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
@@ -128,6 +141,27 @@ class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
     refused_outgoing: int
     refused_incoming: int
     jobs: int
+    key: str = ""  # the key in use
+    rotations: int = 0
+
+
+class KeyStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A rotation: from ``since_ms`` on the key before ``key`` says nothing more."""
+
+    key: str
+    since_ms: int
+
+
+class IdentityState(Event, frozen=True, kw_only=True, tag="identity"):
+    """The agent's own keys."""
+
+    did: str
+    key: str  # in use
+    rotations: tuple[KeyStep, ...]
+    next_key_digest: str
+    seal_key: str
+    revoked_ms: int = 0  # Unix milliseconds; 0: it is not revoked
+    reason: str = ""
 
 
 class Failure(Event, frozen=True, kw_only=True, tag="error"):
@@ -139,4 +173,4 @@ class Failure(Event, frozen=True, kw_only=True, tag="error"):
     usage: bool = False  # what was asked for makes no sense
 
 
-AnyAnswer: TypeAlias = AnyEvent | PeerSeen | TaskSeen | AgentStatus | Failure
+AnyAnswer: TypeAlias = AnyEvent | PeerSeen | TaskSeen | AgentStatus | IdentityState | Failure

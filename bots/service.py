@@ -14,6 +14,7 @@ from bots.behaviours.requester import Order
 from bots.engines import Engine
 from bots.errors import ClawbotError, ConfigError
 from bots.events import AnyEvent, Notice, TaskEnded
+from bots.identity import Identity
 from bots.ranking import capable
 from bots.rendering import clean, short
 from bots.requests import (
@@ -23,8 +24,12 @@ from bots.requests import (
     AnyRequest,
     Ask,
     Cancel,
+    IdentityState,
+    KeyStep,
     Peers,
     PeerSeen,
+    Revoke,
+    Rotate,
     StageSeen,
     Status,
     Tasks,
@@ -33,13 +38,14 @@ from bots.requests import (
 )
 from clawnet_proto.errors import LocalProtocolError
 from clawnet_proto.families import task
-from clawnet_proto.families.presence import StageKind
+from clawnet_proto.families.presence import Announce, StageKind
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.mesh import Peer
 from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 
 _PATIENCE_S = 5.0
+_TELLING_S = 10.0
 _QUEUE = 10_000
 
 
@@ -59,6 +65,8 @@ class Service:
             Answer: self._reply,
             Watch: self._watch,
             Status: self._status,
+            Rotate: self._rotate,
+            Revoke: self._revoke,
         }[type(request)]
         try:
             async with aclosing(handler(request)) as items:  # type: ignore[operator]
@@ -211,20 +219,36 @@ class Service:
             if wanted and room.uri != wanted:
                 continue
             mesh = agent.mesh(room.uri)
+            unsound = 0
             conflicting = {did for dids in mesh.conflicts().values() for did in dids}
             for peer in sorted(mesh.peers.values(), key=lambda peer: (peer.name, peer.did)):
                 here = peer.bound and peer.live(now) and agent.roster.is_joined(room.uri, peer)
-                if peer.body is not None and (request.everyone or here):
-                    yield self._peer_seen(room.uri, peer, peer.did in conflicting)
+                if peer.standing != "good" and not request.everyone:
+                    unsound += 1  # its announce does not count, and strangers can make any number of these
+                elif peer.standing != "good":
+                    yield self._unsound(room.uri, peer)
+                elif peer.body is not None and (request.everyone or here):
+                    yield self._peer_seen(room.uri, peer, peer.body, peer.did in conflicting)
+            if unsound:
+                text = f"{unsound} more in {clean(room.name)}, disputed or revoked: clawbot peers --all"
+                yield Notice(at_ms=now, text=text)
 
-    def _peer_seen(self, room: str, peer: Peer, conflict: bool) -> PeerSeen:
-        agent, now, body = self._agent, self._agent.now_ms(), peer.body
-        assert body is not None
+    def _unsound(self, room: str, peer: Peer) -> PeerSeen:
+        """A peer whose keys are disputed or revoked: nothing of what it announced counts."""
+        return PeerSeen(
+            at_ms=self._agent.now_ms(), did=peer.did, name=_name(peer), kind="", role="", room=room, address="",
+            bound=False, live=False, me=peer.did == self._agent.identity.did, standing=peer.standing,
+            rotations=len(peer.keys.chain) - 1, equivocates=peer.equivocates, last_sent_ms=peer.last_sent_ms,
+        )  # fmt: skip
+
+    def _peer_seen(self, room: str, peer: Peer, body: Announce, conflict: bool) -> PeerSeen:
+        agent, now = self._agent, self._agent.now_ms()
         confirmed = agent.handshakes.confirmed(room, peer.did)
         return PeerSeen(
             at_ms=now, did=peer.did, name=_name(peer), kind=body.kind, role=body.role, room=room,
             address=body.addresses[0].uri, bound=peer.bound,
             live=peer.live(now) and agent.roster.is_joined(room, peer), conflict=conflict,
+            rotations=len(peer.keys.chain) - 1, equivocates=peer.equivocates,
             me=peer.did == agent.identity.did, capabilities=body.capabilities,
             models=tuple(clean(model.name, limit=64) for model in body.models), wants=body.wants,
             offers=body.offers, region=present(body.region, ""), running=body.load.running,
@@ -288,7 +312,35 @@ class Service:
             rooms=tuple(clean(room.name) for room in agent.rooms()), engine=engine,
             models=tuple(model.name for model in agent.models), queued=health.queued,
             refused_outgoing=health.refused, refused_incoming=agent.intake.refused, jobs=agent.executor.jobs,
+            key=agent.identity.key.did, rotations=len(agent.identity.chain),
         )  # fmt: skip
+
+    async def _rotate(self, _request: Rotate) -> AsyncIterator[AnyAnswer]:
+        agent = self._agent
+        agent.rotate()
+        yield identity_state(agent.identity, agent.now_ms())
+
+    async def _revoke(self, request: Revoke) -> AsyncIterator[AnyAnswer]:
+        agent = self._agent
+        if agent.identity.revocation is None:
+            agent.revoke(request.reason)
+        sent = await agent.outbox.flush(_TELLING_S)
+        yield identity_state(agent.identity, agent.now_ms())
+        if not sent:
+            text = "Not every room could be told yet. Repeat the command once the homeserver can be reached."
+            yield Notice(at_ms=agent.now_ms(), text=text)
+        agent.stop()
+
+
+def identity_state(own: Identity, now_ms: int) -> IdentityState:
+    """An identity as commands tell it."""
+    revoked = own.revocation
+    return IdentityState(
+        at_ms=now_ms, did=own.did, key=own.key.did,
+        rotations=tuple(KeyStep(key=link.key, since_ms=link.since_ms) for link in own.chain),
+        next_key_digest=own.next_key_digest, seal_key=own.seal.public,
+        revoked_ms=revoked.since_ms if revoked else 0, reason=revoked.reason if revoked else "",
+    )  # fmt: skip
 
 
 def _engine_told(engine: Engine) -> str:

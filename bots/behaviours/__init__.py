@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from bots.artifacts import Artifacts
 from bots.config import Config
 from bots.engines import Engine, Model
 from bots.events import AnyEvent
@@ -64,10 +65,18 @@ USUAL = Posting()
 class Context(Protocol):
     """What a behaviour may see and do."""
 
-    identity: Identity
+    artifacts: Artifacts
     config: Config
     engine: Engine | None
     store: Store
+
+    @property
+    def identity(self) -> Identity:
+        """Who we are; the key in use may change."""
+
+    @property
+    def rotation(self) -> Record | None:
+        """What must go ahead of every announce of ours, None while our key is the first (ID-22)."""
 
     @property
     def models(self) -> Sequence[Model]: ...
@@ -101,7 +110,7 @@ class Context(Protocol):
         """Sign, fold and enqueue a message. Raises LocalProtocolError for one that others would refuse."""
 
     def post_again(self, message: Message, to: Address) -> None:
-        """Send a message of ours once more, directly."""
+        """Send a message of the key in use once more, directly; an announce with its rotation ahead of it."""
 
     def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
         """Plain words for people, in a thread."""

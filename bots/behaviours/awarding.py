@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
 
-from clawnet_proto import sealed_text as sealed
-from bots.behaviours import Context
+from bots.artifacts import Unavailable
+from bots.behaviours import Context, long_texts
 from bots.behaviours.assignment import Candidate, assign
-from bots.behaviours.errand import Errand
+from bots.behaviours.errand import Errand, Place
 from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
+from clawnet_proto import sealed_text as sealed
+from clawnet_proto.artifact import Artifact
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
-from clawnet_proto.mesh import Peer
+from clawnet_proto.mesh import Mesh, Peer
 from clawnet_proto.wire import present
 
 _TRY_AGAIN = frozenset({"failed", "rejected", "lapsed", "canceled"})
@@ -23,6 +25,9 @@ _UNANSWERED_MS = 300_000
 _STAGE_MS = 600_000
 _AWARDS = 40  # of one stage, declined ones included
 _PAUSE_MS = (5_000, 60_000)  # before somebody who declined is asked once more: at first, and at most
+# Plaintext bytes that fit into an award once they are sealed and written as text; what sealing one adds to them.
+_AWARD_BYTES = 22_000
+_SEALING_BYTES = 200
 _OURSELVES_MS = 3 * WAVE_MS
 
 
@@ -49,7 +54,7 @@ def needs_award(errand: Errand, view: TaskView, stage: StageView, now_ms: int) -
     """Whether a stage without an accepted result is to be awarded, for the first time or anew."""
     ready = view.ready(stage.spec)
     # Sealed inputs are sealed to one executor, so they must exist before there is one.
-    if view.request.body.privacy == "sealed" and not ready:
+    if view.request.body.privacy == "sealed" and not (ready and errand.secrets.keys() >= set(stage.spec.sources)):
         return False
     current = stage.current
     if current is None or current.state in _TRY_AGAIN:
@@ -81,6 +86,8 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
         return
     used = [stage.current.executor for stage in view.stages.values() if stage.current and stage not in needy]
     chosen = assign(candidates, used)
+    if view.request.body.privacy == "sealed" and not _stored(context, errand, needy, chosen):
+        return
     awards = []
     for stage in needy:
         executor = chosen[stage.spec.id]
@@ -139,6 +146,7 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
     waits = {did: offers[name].wait_ms for did, offers in errand.offers.items() if did in live and name in offers}
     addressed = present(view.request.envelope.recipients, ())
     if addressed:
+        _demand_sound(mesh, addressed)
         waits = dict.fromkeys(addressed, 0)
     elif stage.current is not None or errand.order is None:
         # Offers are old by now, or an earlier run heard them: the peers that can do it are asked as they stand.
@@ -156,7 +164,8 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
         if _paused(errand, stage, now_ms):
             return []
         fresh = {did: wait for did, wait in waits.items() if did not in unable}
-    peers = [mesh.peers[did] for did in fresh if did in mesh.peers and did not in errand.unfit]
+    known = [mesh.peers[did] for did in fresh if did in mesh.peers and did not in errand.unfit]
+    peers = [peer for peer in known if peer.standing == "good"]
     return [
         Candidate(
             did=did,
@@ -167,6 +176,13 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
         )
         for rank, did in enumerate(ranked(stage_key(errand.id, name), peers))
     ]
+
+
+def _demand_sound(mesh: Mesh, dids: Sequence[str]) -> None:
+    """Raises Hopeless if the peers a task is addressed to have lost their say."""
+    for did in dids:
+        if did in mesh.peers and mesh.peers[did].standing != "good":
+            raise Hopeless("identity", f"The identity of {mesh.name_of(did)} is {mesh.peers[did].standing}.")
 
 
 def _paused(errand: Errand, stage: StageView, now_ms: int) -> bool:
@@ -197,7 +213,7 @@ def _others(context: Context, room: str) -> list[Peer]:
 
 def _award_body(context: Context, errand: Errand, view: TaskView, stage: StageView, did: str) -> task.Award:
     """The award of a stage to a peer. Raises RemoteProtocolError if nothing can be sealed to its key."""
-    attempt = 1 if stage.current is None else stage.current.number + 1
+    attempt = _next_attempt(stage)
     return task.Award(
         stage=stage.spec.id,
         attempt=attempt,
@@ -212,13 +228,64 @@ def _sealed_inputs(
     announce = context.mesh(errand.room).peers[did].body
     if view.request.body.privacy != "sealed" or announce is None or not spec.sources:
         return UNSET
-    return tuple(
-        task.SealedInput(
-            source=source,
-            digest=errand.secrets[source].digest,
-            sealed=errand.secrets[source].sealed_to(
-                announce.seal_key, sealed.input_info(errand.id, spec.id, attempt, source)
-            ),
-        )
-        for source in spec.sources
-    )
+    inputs = []
+    for source in spec.sources:
+        secret = errand.secrets[source]
+        parcel = errand.parcels.get((spec.id, attempt, source, did))
+        if isinstance(parcel, Artifact):
+            inputs.append(task.SealedInput(source=source, digest=secret.digest, artifact=parcel))
+        else:
+            text = secret.sealed_to(announce.seal_key, sealed.input_info(errand.id, spec.id, attempt, source))
+            inputs.append(task.SealedInput(source=source, digest=secret.digest, sealed=text))
+    return tuple(inputs)
+
+
+def _stored(context: Context, errand: Errand, needy: Sequence[StageView], chosen: Mapping[str, str]) -> bool:
+    """Whether all sealed inputs that are too long for an award are stored for its executor. Raises Hopeless."""
+    places: list[Place] = []
+    for stage in needy:
+        did, attempt = chosen[stage.spec.id], _next_attempt(stage)
+        places += [(stage.spec.id, attempt, source, did) for source in _too_long(errand, stage.spec)]
+    for place in places:
+        if place not in errand.parcels:
+            errand.parcels[place] = None
+            _ = context.spawn(_store(context, errand, place))  # its end is seen in the parcel
+    parcels = [errand.parcels[place] for place in places]
+    for parcel in parcels:
+        if isinstance(parcel, Unavailable):
+            raise Hopeless(parcel.code, f"What is too long for a message cannot be stored. {parcel.message}")
+    return None not in parcels
+
+
+async def _store(context: Context, errand: Errand, place: Place) -> None:
+    stage, attempt, source, did = place
+    announce = context.mesh(errand.room).peers[did].body
+    info = sealed.input_info(errand.id, stage, attempt, source)
+    try:
+        if announce is None:
+            del errand.parcels[place]  # it has gone: somebody else is chosen
+        else:
+            errand.parcels[place] = await long_texts.store_sealed(
+                context.artifacts, errand.secrets[source], announce.seal_key, info
+            )
+    except Unavailable as error:
+        errand.parcels[place] = error
+    except RemoteProtocolError as error:
+        errand.unfit.add(did)
+        errand.refusals.append(f"{context.mesh(errand.room).name_of(did)}: {error}")
+    context.wake()
+
+
+def _too_long(errand: Errand, spec: task.Stage) -> list[str]:
+    """The sources, longest first, without which all others fit into one award."""
+    sizes = {source: len(errand.secrets[source].plaintext) for source in spec.sources}
+    longest = sorted(sizes, key=lambda source: (-sizes[source], source))
+    stored: list[str] = []
+    while sum(sizes.values()) + _SEALING_BYTES * len(sizes) > _AWARD_BYTES:
+        stored.append(longest[len(stored)])
+        del sizes[stored[-1]]
+    return stored
+
+
+def _next_attempt(stage: StageView) -> int:
+    return 1 if stage.current is None else stage.current.number + 1

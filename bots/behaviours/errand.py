@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import msgspec
 from msgspec import UNSET
 
-from clawnet_proto import sealed_text as sealed
-from bots.behaviours import Context, Posting
+from bots.artifacts import Unavailable
+from bots.behaviours import Context, Posting, long_texts
 from bots.events import StageDone
+from clawnet_proto import sealed_text as sealed
+from clawnet_proto.artifact import Artifact
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import StageView, TaskView
@@ -18,6 +22,10 @@ from clawnet_proto.message import Message
 from clawnet_proto.wire import Record, present
 
 log = logging.getLogger(__name__)
+
+
+# A stage, an attempt, a source of the stage, and who is to run it.
+Place: TypeAlias = tuple[str, int, str, str]
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +66,9 @@ class Errand(msgspec.Struct, kw_only=True):
     awarded: bool = False
     lacking_ms: int = 0  # since when there is nobody for some stage; 0: there is
     told: dict[str, tuple[int, str]] = {}  # by stage: attempt and state last shown
+    texts: dict[str, str] = {}  # by result: what was stored as an artifact and is fetched
+    fetches: dict[str, asyncio.Task[None]] = {}  # by result: under way, or over
+    parcels: dict[Place, Artifact | Unavailable | None] = {}  # sealed inputs stored for an executor; None: under way
     shown: dict[tuple[str, int], int] = {}  # code points of a stage's output streamed so far
 
     @property
@@ -85,10 +96,15 @@ class Errand(msgspec.Struct, kw_only=True):
         )
 
     def accepted(self, context: Context, stage: StageView) -> Message | None:
-        """The stage's result, if the executor's own account delivered it and it can be read."""
+        """The stage's result, if the executor's own account delivered it and it can be read.
+
+        One whose artifact is not fetched is as if it had not arrived yet (ART-7).
+        """
         result = stage.accepted
         if result is None or context.mesh(self.room).binding(result) != "bound":
             return None
+        if result.body.artifact is not UNSET:
+            return result if result.id in self.texts else None
         if result.body.sealed is not UNSET and stage.spec.id not in self.secrets:
             info = sealed.output_info(self.id, stage.spec.id, result.body.attempt)
             try:
@@ -98,6 +114,22 @@ class Errand(msgspec.Struct, kw_only=True):
                 return None
             self.secrets[stage.spec.id] = secret
         return result
+
+    async def fetch(self, context: Context, result: Message, most: int) -> None:
+        """Fetch the text of a result, of at most ``most`` bytes. Raises Unavailable."""
+        body: task.Result = result.body
+        assert body.artifact is not UNSET
+        view = self.view(context)
+        if view is None or view.request.body.privacy == "public":
+            text = await long_texts.fetch(context.artifacts, body.artifact, body.output_digest, most)
+        else:
+            info = sealed.output_info(self.id, body.stage, body.attempt)
+            secret = await long_texts.fetch_sealed(
+                context.artifacts, body.artifact, context.identity.seal, info, body.output_digest, most
+            )
+            self.secrets[body.stage] = secret
+            text = secret.text
+        self.texts[result.id] = text
 
     def progress_text(self, context: Context, body: task.Progress) -> str:
         """The text a progress carries, unsealed if need be; "" if it carries none that can be read."""
@@ -112,6 +144,8 @@ class Errand(msgspec.Struct, kw_only=True):
 
     def text_of(self, result: Message) -> str:
         """The plain text of an accepted result."""
+        if result.body.artifact is not UNSET:
+            return self.texts.get(result.id, "")
         secret = self.secrets.get(result.body.stage)
         return secret.text if secret is not None else present(result.body.text, "")
 

@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
-from clawnet_proto import sealed_text as sealed
 from bots.behaviours import Context, Posting, Received
+from bots.behaviours.job import Job, is_sealed, seal_key
 from bots.behaviours.offering import Offering
 from bots.behaviours.presence import PresenceBehaviour
-from bots.behaviours.stage_run import Output, StageRun, choose_model
+from bots.behaviours.stage_input import read_inputs
+from bots.behaviours.stage_output import StageOutput
+from bots.behaviours.stage_run import StageRun, choose_model
 from bots.errors import ClawbotError, EngineError, StoreError
 from bots.quota import Bucket, Quotas, is_listed
 from bots.rendering import clean, short
-from clawnet_proto.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from clawnet_proto import sealed_text as sealed
+from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_prompt import render
 from clawnet_proto.families.task_state import DECLINED, AttemptView, TaskView
 from clawnet_proto.message import Message
-from clawnet_proto.signing import digest
-from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 
 log = logging.getLogger(__name__)
@@ -39,25 +40,6 @@ _PROGRESS_LIFETIME_MS = 60_000
 _PROGRESS_EVERY_MS = 500
 _PROGRESS_CHARACTERS = 4000
 _CHARACTERS_PER_TOKEN = 4
-
-
-class _Job(msgspec.Struct, kw_only=True):
-    """Work awarded to us. The process is there once it runs."""
-
-    room: str
-    task: str
-    stage: str
-    attempt: int
-    award: Message
-    address: str = ""  # who awarded it; "" after a restart
-    process: asyncio.Task[None] | None = None
-    heard_ms: int = 0  # when the requester last heard of us
-    progress_ms: int = 0  # when it last heard how far we are
-    index: int = 0
-    tokens: int = 0
-    offset: int = 0
-    unsent: str = ""  # text that no progress has carried yet
-    reserved: int = 0  # tokens charged to the quota and not used so far
 
 
 def _reading(request: task.Request, stage: task.Stage) -> int:
@@ -76,7 +58,7 @@ class ExecutorBehaviour:
         self._quotas = Quotas(context.config.limits, context.now_ms())
         self._offering = Offering(context, self._refusal, lambda: len(self._jobs))
         self._declines = Bucket(_DECLINES_PER_MINUTE, context.now_ms())
-        self._jobs: dict[tuple[str, str, int], _Job] = {}
+        self._jobs: dict[tuple[str, str, int], Job] = {}
         self._slots = asyncio.Semaphore(context.config.limits.concurrency)
 
     @property
@@ -161,7 +143,7 @@ class ExecutorBehaviour:
         body: task.Award = message.body
         log.info("award %s of %s declined: %s", message.id, received.address, refusal)
         if self._declines.take(1, self._context.now_ms()):
-            job = _Job(
+            job = Job(
                 room=message.envelope.room,
                 task=str(message.envelope.thread),
                 stage=body.stage,
@@ -184,7 +166,7 @@ class ExecutorBehaviour:
             return "this agent waits for too many inputs"
         return ""
 
-    def _is_at_hand(self, job: _Job) -> bool:
+    def _is_at_hand(self, job: Job) -> bool:
         """Running, or it could be."""
         view = self._context.mesh(job.room).task(job.task)
         return job.process is not None or (view is not None and view.ready(view.stages[job.stage].spec))
@@ -201,7 +183,7 @@ class ExecutorBehaviour:
         body: task.Award = award.body
         key = (str(award.envelope.thread), body.stage, body.attempt)
         if key not in self._jobs:
-            self._jobs[key] = _Job(
+            self._jobs[key] = Job(
                 room=room,
                 task=key[0],
                 stage=body.stage,
@@ -230,34 +212,34 @@ class ExecutorBehaviour:
                 self._progress(job, now_ms)
 
     @staticmethod
-    def _is_over(job: _Job, view: TaskView, attempt: AttemptView, now_ms: int) -> bool:
+    def _is_over(job: Job, view: TaskView, attempt: AttemptView, now_ms: int) -> bool:
         """Nobody waits for it any more, or it is too late to begin."""
         late = job.process is None and view.request.envelope.expires_ms <= now_ms
         return late or view.finished or attempt.state in ("lapsed", "canceled")
 
     @staticmethod
-    def _renewal_due(job: _Job, now_ms: int) -> bool:
+    def _renewal_due(job: Job, now_ms: int) -> bool:
         return now_ms - job.heard_ms > int(job.award.body.lease_ms) // 3
 
     @staticmethod
-    def _attempt(view: TaskView | None, job: _Job) -> AttemptView | None:
+    def _attempt(view: TaskView | None, job: Job) -> AttemptView | None:
         stage = view.stages.get(job.stage) if view else None
         return stage.attempts.get(job.attempt) if stage else None
 
-    def _drop(self, job: _Job) -> None:
+    def _drop(self, job: Job) -> None:
         """Work on it no longer."""
         self._jobs.pop((job.task, job.stage, job.attempt), None)
         if job.process is not None:
             job.process.cancel()
         self._settle(job)
 
-    def _settle(self, job: _Job) -> None:
+    def _settle(self, job: Job) -> None:
         """What was reserved and not used is there for others again."""
         self._quotas.unused(job.address, max(0, job.reserved - job.tokens))
         job.reserved = 0
         self._count()
 
-    async def _run(self, job: _Job, view: TaskView) -> None:
+    async def _run(self, job: Job, view: TaskView) -> None:
         """One stage from start to result or failure; never raises but for cancellation."""
         spec = view.stages[job.stage].spec
         try:
@@ -265,7 +247,7 @@ class ExecutorBehaviour:
             name = model.name[:64] if model is not None and spec.kind != "echo" else UNSET
             if spec.kind != "echo":  # that is done before anybody could read that it began
                 self._post_direct(job, task.Start(stage=job.stage, attempt=job.attempt, model=name))
-            texts, digests = self._inputs(job, view, spec)
+            texts, digests = await read_inputs(self._context, job, view, spec)
             prompt = render(spec, texts)
             limit = self._context.config.limits.prompt_bytes
             if len(prompt.encode()) > limit:
@@ -279,7 +261,10 @@ class ExecutorBehaviour:
                         self._progress(job, self._context.now_ms())
             assert run.output is not None
             job.tokens = run.output.usage.output_tokens
-            self._finish(job, view, spec, digests, run.output, name)
+            post = partial(self._post_final, job)
+            await StageOutput(self._context, job, spec, digests, run.output, name, post).post()
+            who = clean(self._context.mesh(job.room).name_of(view.requester), limit=64)
+            log.info("ran %s of task %s for %s: %d tokens", job.stage, short(job.task), who, job.tokens)
         except StoreError:
             raise
         except ClawbotError as error:
@@ -294,33 +279,15 @@ class ExecutorBehaviour:
             self._settle(job)
             self._context.wake()
 
-    def _inputs(self, job: _Job, view: TaskView, spec: task.Stage) -> tuple[dict[str, str], list[task.InputDigest]]:
-        """The texts a stage reads and their digests. Raises RemoteProtocolError if a sealed one does not open."""
-        texts: dict[str, str] = {}
-        digests: list[task.InputDigest] = []
-        given = {item.source: item for item in present(job.award.body.inputs, ())}
-        for source in spec.sources:
-            expected = str(view.output_digest(source))
-            if source in given:
-                info = sealed.input_info(job.task, job.stage, job.attempt, source)
-                texts[source] = sealed.unseal(self._context.identity.seal, given[source].sealed, info, expected).text
-            else:
-                text = view.output_text(source)
-                if text is None:
-                    raise RemoteProtocolError("sealed.unreadable", source)
-                texts[source] = text
-            digests.append(task.InputDigest(source=source, digest=expected))
-        return texts, digests
-
-    def _progress(self, job: _Job, now: int) -> None:
+    def _progress(self, job: Job, now: int) -> None:
         """Tell the requester how far we are, unless it has just heard."""
         if 0 <= now - job.progress_ms < _PROGRESS_EVERY_MS:
             return
         text = job.unsent[:_PROGRESS_CHARACTERS]
         parts: dict[str, Any] = {}
-        if text and self._is_sealed(job):
+        if text and is_sealed(self._context, job):
             info = sealed.progress_info(job.task, job.stage, job.attempt, job.index)
-            parts["sealed"] = sealed.Secret.of(text).sealed_to(self._seal_key(job), info)
+            parts["sealed"] = sealed.Secret.of(text).sealed_to(seal_key(self._context, job), info)
         elif text:
             parts["text"] = text
         self._post_direct(
@@ -334,19 +301,7 @@ class ExecutorBehaviour:
         job.offset += len(text)
         job.unsent = job.unsent[len(text) :]
 
-    def _is_sealed(self, job: _Job) -> bool:
-        # The award tells it as well: the request may have been forgotten.
-        view = self._context.mesh(job.room).task(job.task)
-        return view is None or view.request.body.privacy == "sealed"
-
-    def _seal_key(self, job: _Job) -> str:
-        """The key to seal to the requester. Raises EngineError if it has announced none: nothing goes in the clear."""
-        peer = self._context.mesh(job.room).peers.get(job.award.sender)
-        if peer is None or peer.body is None:
-            raise EngineError("sealed.no_key", "The requester has announced no key to seal to.", retryable=False)
-        return peer.body.seal_key
-
-    def _post_direct(self, job: _Job, body: task.Start | task.Progress) -> None:
+    def _post_direct(self, job: Job, body: task.Start | task.Progress) -> None:
         job.heard_ms = self._context.now_ms()
         requester = job.award.sender
         if self._context.mesh(job.room).direct_address(requester) is None:
@@ -361,45 +316,11 @@ class ExecutorBehaviour:
             posting=Posting(priority=2),
         )
 
-    def _answers(self, job: _Job) -> str:
+    def _answers(self, job: Job) -> str:
         attempt = self._attempt(self._context.mesh(job.room).task(job.task), job)
         return job.award.id if attempt is None else attempt.last.id
 
-    def _finish(
-        self, job: _Job, view: TaskView, spec: task.Stage, inputs: list[task.InputDigest], output: Output, name: Any
-    ) -> None:
-        text = output.text.encode()[: LIMITS.inline_text_bytes].decode(errors="ignore")
-        while True:
-            finish = "length" if len(text) < len(output.text) else output.finish
-            try:
-                self._post_final(job, self._result(job, spec, inputs, output, text, finish, name))
-                break
-            except LocalProtocolError as error:
-                # Text that escapes badly can outgrow the carrier: it is cut, and says so.
-                if not error.code.startswith(("size.", "schema.")) or len(text) < 2:
-                    raise
-                text = text[: len(text) * 3 // 4]
-        who = clean(self._context.mesh(job.room).name_of(view.requester), limit=64)
-        log.info("ran %s of task %s for %s: %d tokens", job.stage, short(job.task), who, output.usage.output_tokens)
-
-    def _result(
-        self, job: _Job, spec: task.Stage, inputs: list[task.InputDigest], output: Output, text: str, finish: Any,
-        name: Any,
-    ) -> task.Result:  # fmt: skip
-        if self._is_sealed(job):
-            secret = sealed.Secret.of(text)
-            info = sealed.output_info(job.task, job.stage, job.attempt)
-            content: dict[str, Any] = {"sealed": secret.sealed_to(self._seal_key(job), info)}
-            output_digest = secret.digest
-        else:
-            content, output_digest = {"text": text}, digest(text.encode())
-        return task.Result(
-            stage=job.stage, attempt=job.attempt, award=job.award.id, inputs=tuple(inputs), model=name,
-            model_digest=output.model_digest or UNSET, parameters=spec.parameters, output_digest=output_digest,
-            media_type=output.media_type, finish=finish, usage=output.usage, **content,
-        )  # fmt: skip
-
-    def _fail(self, job: _Job, code: str, message: str, *, retryable: bool) -> None:
+    def _fail(self, job: Job, code: str, message: str, *, retryable: bool) -> None:
         """Say that a stage failed. Never raises but StoreError: what cannot be said is left to the lease."""
         body = task.Fail(stage=job.stage, attempt=job.attempt, code=code, message=message[:300], retryable=retryable)
         try:
@@ -407,7 +328,7 @@ class ExecutorBehaviour:
         except ProtocolError as error:
             log.warning("the failure of stage %s cannot be told: %s", job.stage, error)
 
-    def _post_final(self, job: _Job, body: task.Result | task.Fail) -> None:
+    def _post_final(self, job: Job, body: task.Result | task.Fail) -> None:
         """A result or a failure: a fact for the whole room."""
         view = self._context.mesh(job.room).task(job.task)
         expires = view.request.envelope.expires_ms if view else 0

@@ -9,10 +9,12 @@ from collections import OrderedDict
 import msgspec
 from msgspec import UNSET
 
-from bots.behaviours import Context, Received
+from bots.author import KEYS_LIFETIME_MS
+from bots.behaviours import USUAL, Context, Posting, Received
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.events import Notice
 from bots.rendering import clean
+from bots.store import Store
 from clawnet_proto import PROTOCOL_VERSION, __version__
 from clawnet_proto.families import presence
 from clawnet_proto.message import Message
@@ -24,6 +26,11 @@ _CONFLICTS_TOLD = 1024
 # Newly confirmed peers alone are worth an announce only so often.
 _CONFIRMED_EVERY_MS = 600_000
 _FIRST_CONFIRMED_AFTER_MS = 5_000
+
+
+def last_announced_ms(store: Store) -> int:
+    """The revision of our newest announce: when it was made, by our clock of then, 0 for none."""
+    return int(store.fact("revision") or 0)
 
 
 class PresenceBehaviour:
@@ -82,6 +89,9 @@ class PresenceBehaviour:
         if current is None:
             return True
         self._current[room] = current
+        own = self._context.mesh(room).peers.get(self._context.identity.did)
+        if own is not None and own.left_revision >= current.body.revision:
+            return True  # the leave of an earlier run, which arrived only now
         age = now_ms - current.envelope.sent_ms
         if age > LIFETIME_MS // 2:
             return True
@@ -94,15 +104,28 @@ class PresenceBehaviour:
 
     def _remembered(self, room: str, now_ms: int) -> Message | None:
         """An announce of an earlier run that still stands: a restart alone is no news."""
-        peer = self._context.mesh(room).peers.get(self._context.identity.did)
-        return peer.announce if peer is not None and peer.bound and peer.live(now_ms) else None
+        own = self._context.identity
+        peer = self._context.mesh(room).peers.get(own.did)
+        if peer is None or peer.announce is None or not (peer.bound and peer.live(now_ms)):
+            return None
+        return peer.announce if peer.announce.envelope.kid == own.key.did else None
 
-    def _announce(self, room: str, now_ms: int) -> None:
-        store = self._context.store
+    def renew(self) -> None:
+        """Our key has changed: say so, and who we are, in every room."""
+        for room in sorted(self._current):
+            self._announce(room, self._context.now_ms(), Posting(priority=0))
+
+    def _announce(self, room: str, now_ms: int, posting: Posting = USUAL) -> None:
+        context, store = self._context, self._context.store
         # Never lower than before, even if the clock was set back.
-        revision = max(now_ms, int(store.fact("revision") or 0) + 1)
-        store.set_fact("revision", str(revision))
-        self._current[room] = self._context.post(room, self._body(room, revision), lifetime_ms=LIFETIME_MS)
+        revision = max(now_ms, last_announced_ms(store) + 1)
+        # In one transaction, and so in one event.
+        with store.transaction():
+            store.set_fact("revision", str(revision))
+            if (rotation := context.rotation) is not None:
+                context.post(room, rotation, lifetime_ms=KEYS_LIFETIME_MS, posting=posting)
+            body = self._body(room, revision)
+            self._current[room] = context.post(room, body, lifetime_ms=LIFETIME_MS, posting=posting)
 
     def leave(self, reason: str) -> None:
         """Tell every room that we go."""

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from clawnet_proto import sealed_text as sealed
+from bots.artifacts import Unavailable
 from bots.behaviours import Context, Posting, Received
 from bots.behaviours.awarding import Hopeless, award, expected_offers, needs_award
 from bots.behaviours.errand import Errand, Order
 from bots.errors import ClawbotError
 from bots.events import Notice, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
 from bots.rendering import clean, short
+from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
@@ -32,6 +33,7 @@ __all__ = ["Order", "RequesterBehaviour"]
 
 _OFFERING_PEERS = 64
 _ANSWER = 8000
+_FETCHED_BYTES = 4 << 20  # of one task's outputs, all together
 
 
 def _secrets_key(task_id: str) -> str:
@@ -240,6 +242,7 @@ class RequesterBehaviour:
             self._end_as_told(errand, view)
             return
         self._tell_stages(errand, view, now)
+        self._fetch_what_is_stored(errand, view, now)
         lacking = [stage for stage in view.stages.values() if errand.accepted(context, stage) is None]
         if not lacking:
             self._close(errand, view)
@@ -250,6 +253,35 @@ class RequesterBehaviour:
                 award(context, errand, view, needy, now)
             except Hopeless as error:
                 self._close(errand, view, code=error.code, message=error.message)
+
+    def _fetch_what_is_stored(self, errand: Errand, view: TaskView, now: int) -> None:
+        """Outputs that were too long for their results; while one is on its way its stage is not silent."""
+        for stage in view.stages.values():
+            result = stage.accepted
+            if result is None or result.body.artifact is UNSET or result.id in errand.texts:
+                continue
+            if self._context.mesh(errand.room).binding(result) != "bound":
+                continue
+            if result.id not in errand.fetches:
+                errand.fetches[result.id] = self._context.spawn(self._fetch(errand, result))
+            if not errand.fetches[result.id].done():
+                errand.heard_ms[(stage.spec.id, result.body.attempt)] = now
+
+    async def _fetch(self, errand: Errand, result: Message) -> None:
+        context = self._context
+        try:
+            left = _FETCHED_BYTES - sum(len(text.encode(errors="replace")) for text in errand.texts.values())
+            await errand.fetch(context, result, left)
+        except Unavailable as error:
+            # Another attempt may be luckier, once the lease of this one has lapsed.
+            name = clean(context.mesh(errand.room).name_of(result.sender), limit=64)
+            errand.refusals.append(f"{name}: {error}")
+            text = f"The output of {name} for {result.body.stage} can not be had: {error}"
+            context.notify(Notice(at_ms=context.now_ms(), task=errand.id, text=text))
+            return
+        if result.body.media_type == "text/plain":
+            self._show(errand, result.body, 0, errand.text_of(result), context.now_ms())
+        context.wake()
 
     def _tell_stages(self, errand: Errand, view: TaskView, now: int) -> None:
         mesh = self._context.mesh(errand.room)

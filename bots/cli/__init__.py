@@ -52,7 +52,27 @@ examples:
     "answer": 'example:\n  clawbot answer 5fJx "the second one"',
     "watch": "examples:\n  clawbot watch\n  clawbot watch --json | jq .",
     "status": "example:\n  clawbot status --json",
-    "verify": "examples:\n  clawbot verify today.jsonl\n  clawbot verify today.jsonl --json",
+    "identity": """\
+examples:
+  clawbot identity show
+  clawbot identity rotate --yes
+  clawbot identity revoke --yes --reason "the laptop was stolen"
+
+Rotate every now and then, and whenever the key in use may have been copied. Others go on to know the agent as
+the same. A revoked identity says nothing more, unless it is rotated.""",
+    "verify": """\
+examples:
+  clawbot verify today.jsonl
+  clawbot verify today.jsonl --name ada --json""",
+    "conformance": """\
+examples:
+  clawbot conformance -- python spec/testees/python/testee.py
+  clawbot conformance --class verifier --junit conformance.xml -- ./my-testee --strict
+  clawbot conformance --only 'canonical-*' --only sealing --fail-fast -- node testee.mjs
+  clawbot conformance --list
+
+exit status: 0 all passed, 1 some did not, 2 wrong usage, vectors that are missing or changed, or a testee that cannot
+be started, 3 a testee that gives no answer, 130 interrupted""",
     "homeserver": """\
 examples:
   clawbot homeserver --directory ./hs --user ada --user bert --room clawnet
@@ -127,12 +147,42 @@ def _parser() -> argparse.ArgumentParser:
     _session_options(watch)
     status = command("status", "look", "show how the agent itself is doing")
     _session_options(status)
+    identity = command("identity", "identity", "show the agent's keys, change to the next one, or revoke them all")
+    identity.add_argument("action", choices=("show", "rotate", "revoke"), help="what to do")
+    identity.add_argument("--yes", action="store_true", help="do not ask before keys are given up")
+    identity.add_argument("--reason", default="", help="why it is revoked, for people to read")
+    _session_options(identity)
 
     verify = command("verify", "verify", "check a transcript offline and name every bad line")
     verify.add_argument("file", metavar="FILE")
+    verify.add_argument("--name", default=None, metavar="AGENT", help="open what was sealed with this agent's keys")
     verify.add_argument("--json", action="store_true", help="one JSON object a line")
     verify.add_argument("--quiet", action="store_true", help="only the bad lines and the verdict")
     verify.add_argument("--strict", action="store_true", help="fail also if there is anything that was refused")
+
+    conformance = command("conformance", "conformance", "put the protocol's test vectors to a program in any language")
+    conformance.usage = "clawbot conformance [OPTION ...] -- CMD [ARG ...]"
+    conformance.add_argument(
+        "testee", nargs="*", metavar="CMD", help="after --: what starts the program, and arguments"
+    )
+    conformance.add_argument("--vectors", default=None, metavar="DIR", help="another folder of vectors")
+    conformance.add_argument(
+        "--class",
+        dest="implementation",
+        default="executor",
+        choices=("verifier", "observer", "requester", "executor"),
+        help="what the program is, and so which operations it must support (default: executor, which is all)",
+    )
+    conformance.add_argument(
+        "--only", action="append", default=[], metavar="GLOB", help="only vectors with this id or subject; repeatable"
+    )
+    conformance.add_argument(
+        "--timeout", type=float, default=10, metavar="SECONDS", help="for one answer (default: 10)"
+    )
+    conformance.add_argument("--fail-fast", action="store_true", help="stop at the first vector that fails")
+    conformance.add_argument("--list", action="store_true", help="show the vectors, run nothing")
+    conformance.add_argument("--junit", default=None, metavar="FILE", help="write the results as JUnit XML too")
+    conformance.add_argument("--json", action="store_true", help="one JSON object a vector, and one for the whole")
 
     homeserver = command("homeserver", "homeserver", "run a Matrix homeserver on this machine, for development")
     homeserver.add_argument("--directory", required=True, help="where it keeps everything")

@@ -67,8 +67,10 @@ _HEADS: dict[type, Sequence[str]] = {
 
 def _row(event: AnyAnswer) -> Sequence[str]:
     if isinstance(event, PeerSeen):
-        state = "live" if event.live else "gone"
-        state += "" if event.bound else ", unbound"
+        state: str = event.standing if event.standing != "good" else "live" if event.live else "gone"
+        state += "" if event.bound or event.standing != "good" else ", unbound"
+        state += f", key {event.rotations + 1}" if event.rotations else ""
+        state += ", says two things at once" if event.equivocates else ""
         state += ", address in conflict" if event.conflict else ""
         return (
             event.name + (" (me)" if event.me else ""),

@@ -5,28 +5,40 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from bots import identity
+from bots.backfill import verify_all
 from bots.cli import FAILED, OK
 from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
+from bots.identity import Identity
+from bots.paths import paths_of
 from bots.rendering import clean, line, short
 from bots.transports import Delivery
 from bots.transports.matrix import reading
-from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError, TranscriptError
 from clawnet_proto.freshness import check_addressing, check_lifetime
 from clawnet_proto.mesh import Mesh
+from clawnet_proto.message import Message
+from clawnet_proto.sealed_carrier import open_carrier
+from clawnet_proto.specification import ERRORS, TYPES
 from clawnet_proto.transcript import Entry, read
+
+# Lines whose messages are verified together: enough to keep several cores at work, and some megabytes.
+_BATCH = 2000
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What was found on one line."""
 
     line: int
-    verdict: str  # bound, unbound, relayed; refused: the event's, damaged: the transcript's own fault
+    verdict: str  # bound, unbound, relayed, unopened; refused: the event's, damaged: the transcript's own fault
     code: str = ""
     detail: str = ""
     id: str = ""
@@ -37,9 +49,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(options: argparse.Namespace) -> int:
     path = Path(options.file)
+    own = keys_of(options.name) if options.name else None
     try:
         with path.open("rb") as file:
-            findings = list(check(file))
+            findings = check(file, own)
     except OSError as error:
         raise ConfigError("verify.unreadable", f"{path} cannot be read: {error.strerror}.") from None
     for finding in findings:
@@ -48,8 +61,10 @@ def main(options: argparse.Namespace) -> int:
         elif finding.verdict in ("refused", "damaged"):
             write_line(sys.stdout, f"line {finding.line}: {finding.verdict}: {finding.code} {clean(finding.detail)}")
         elif not options.quiet:
-            what = f"{finding.verdict} {short(finding.id)} {finding.type}"
-            write_line(sys.stdout, f"line {finding.line}: {what} {clean(finding.name, limit=20)} {finding.detail}")
+            code = f" {finding.code}" if finding.code else ""
+            what = f"{finding.verdict}{code} {short(finding.id)} {finding.type}"
+            told = f"line {finding.line}: {what} {clean(finding.name, limit=20)} {finding.detail}"
+            write_line(sys.stdout, told.rstrip())
     counts = Counter(finding.verdict for finding in findings)
     if not options.json:
         write_line(sys.stdout, f"{path}: {_verdict(counts)}")
@@ -58,26 +73,74 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _verdict(counts: Counter[str]) -> str:
-    notes = {"refused": " (no messages that anybody would accept)"}
+    notes = {"refused": " (no messages that anybody would accept)", "unopened": " (sealed to a key not at hand)"}
     told = ", ".join(f"{count} {word}{notes.get(word, '')}" for word, count in sorted(counts.items())) or "no messages"
     if counts["damaged"]:
         return f"{told}. NOT intact."
-    return f"{told}. Every line{'' if counts['refused'] else ' and signature'} is intact."
+    return f"{told}. Every line{'' if counts['refused'] or counts['unopened'] else ' and signature'} is intact."
 
 
-def check(lines: object) -> list[Finding]:
-    """Every message of a transcript, and every line that is damaged; folded to tell whose address sent what."""
+def keys_of(name: str) -> Identity:
+    """The keys of an agent here. Raises ConfigError."""
+    return identity.load(paths_of(name).keys)
+
+
+class _Said(NamedTuple):
+    """Who signed the message of a finding, and when: it is judged when all is folded."""
+
+    place: int
+    mesh: Mesh
+    sender: str
+    kid: str
+    sent_ms: int
+
+
+def check(lines: Iterable[bytes], own: Identity | None = None) -> list[Finding]:
+    """Every message of a transcript, and every line that is damaged; folded to tell whose address sent what.
+
+    What was sealed is opened with the keys ``own``.
+    """
     meshes: dict[str, Mesh] = {}
     findings: list[Finding] = []
-    for number, record in read(lines):  # type: ignore[arg-type]
-        if isinstance(record, TranscriptError):
-            findings.append(Finding(line=number, verdict="damaged", code="transcript", detail=record.detail))
-        elif isinstance(record, Entry):
-            findings.extend(_check_entry(number, record, meshes))
+    said: list[_Said] = []
+    records = read(lines)
+    while batch := list(islice(records, _BATCH)):
+        texts = {number: _carriers(record, own) for number, record in batch if isinstance(record, Entry)}
+        readable = [text for text in chain.from_iterable(texts.values()) if isinstance(text, bytes)]
+        verdicts = iter(verify_all(readable))
+        for number, record in batch:
+            if isinstance(record, TranscriptError):
+                findings.append(Finding(line=number, verdict="damaged", code="transcript", detail=record.detail))
+            elif isinstance(record, Entry):
+                for text in texts[number]:
+                    verdict = next(verdicts) if isinstance(text, bytes) else text
+                    findings.append(_check(number, record, verdict, meshes))
+                    if isinstance(verdict, Message) and findings[-1].verdict != "refused":
+                        envelope = verdict.envelope
+                        if TYPES[envelope.type].family != "identity":
+                            mesh = meshes[envelope.room]
+                            place = len(findings) - 1
+                            said.append(_Said(place, mesh, envelope.sender, envelope.kid, envelope.sent_ms))
+    for item in said:
+        findings[item.place] = _judged(findings[item.place], item)
     return findings
 
 
-def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Finding]:
+def _judged(finding: Finding, said: _Said) -> Finding:
+    """What the keys of its sender allowed it to say (spec/04-identity.md, ID-25), now that all of them are known."""
+    peer = said.mesh.peers.get(said.sender)
+    if peer is None:
+        code = "key.unproven" if said.kid != said.sender else None
+    else:
+        code = peer.keys.judge(said.kid, said.sent_ms)
+    if code is None:
+        return finding
+    if code == "key.retired":  # it was said, and counts as such
+        return msgspec.structs.replace(finding, code=code)
+    return msgspec.structs.replace(finding, verdict="refused", code=code, detail=ERRORS[code].meaning)
+
+
+def _carriers(entry: Entry, own: Identity | None) -> list[bytes | RemoteProtocolError]:
     delivery = Delivery(
         transport=entry.transport,
         plane=entry.plane,
@@ -88,34 +151,48 @@ def _check_entry(number: int, entry: Entry, meshes: dict[str, Mesh]) -> list[Fin
         received_ms=entry.received_ms,
         live=True,
     )
-    findings = []
-    for carrier in reading.carriers(delivery):
+    texts = [_text(carrier) for carrier in reading.carriers(delivery)]
+    return [_opened(text, own) for text in texts] if entry.plane == "direct" else list(texts)
+
+
+def _opened(text: bytes, own: Identity | None) -> bytes | RemoteProtocolError:
+    try:
+        return open_carrier(text, (own.seal,) if own else (), own.did if own else "")
+    except RemoteProtocolError as error:
+        return error
+
+
+def _text(carrier: object) -> bytes:
+    try:
+        return msgspec.json.encode(carrier)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        # What cannot be written is no carrier either.
+        return b"null"
+
+
+def _check(number: int, entry: Entry, verdict: Message | RemoteProtocolError, meshes: dict[str, Mesh]) -> Finding:
+    try:
+        if isinstance(verdict, RemoteProtocolError):
+            raise verdict
+        message = verdict
         try:
-            message = verify(msgspec.json.encode(carrier))
-            try:
-                check_addressing(message, me="", room=entry.room, plane=entry.plane)
-            except RemoteProtocolError as error:
-                if error.disposition != "ignored":
-                    raise
-            check_lifetime(message)
-            mesh = meshes.setdefault(message.envelope.room, Mesh(message.envelope.room))
-            mesh.add(message, entry.sender)
+            check_addressing(message, me="", room=entry.room, plane=entry.plane)
         except RemoteProtocolError as error:
-            detail = str(error).removeprefix(f"{error.code}: ")
-            findings.append(Finding(line=number, verdict="refused", code=error.code, detail=detail))
-            continue
-        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-            findings.append(Finding(line=number, verdict="refused", code="carrier.malformed"))
-            continue
-        findings.append(
-            Finding(
-                line=number,
-                verdict=mesh.binding(message),
-                id=message.id,
-                type=message.type,
-                sender=message.sender,
-                name=mesh.name_of(message.sender),
-                detail=line(message, mesh.name_of),
-            )
-        )
-    return findings
+            if error.disposition != "ignored":
+                raise
+        check_lifetime(message)
+        mesh = meshes.setdefault(message.envelope.room, Mesh(message.envelope.room))
+        mesh.add(message, entry.sender)
+    except RemoteProtocolError as error:
+        detail = str(error).removeprefix(f"{error.code}: ")
+        unopened = error.code == "sealed.unopened"
+        return Finding(line=number, verdict="unopened" if unopened else "refused", code=error.code, detail=detail)
+    return Finding(
+        line=number,
+        verdict=mesh.binding(message),
+        id=message.id,
+        type=message.type,
+        sender=message.sender,
+        name=mesh.name_of(message.sender),
+        detail=line(message, mesh.name_of),
+    )

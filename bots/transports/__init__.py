@@ -112,6 +112,18 @@ class Transport(Protocol):
     async def send(self, parcel: Parcel) -> str:
         """Send one parcel, return its event id ("" on the direct plane). Raises RetryLater, Refused, Fatal."""
 
+    async def store_chunk(self, data: bytes) -> str:
+        """Store a chunk of an artifact where the room's members can fetch it, and return its URI.
+
+        Raises RetryLater, Fatal, or Refused; ``<transport>.no_store`` if this transport has nowhere to store.
+        """
+
+    async def fetch_chunk(self, uri: str, most: int) -> bytes:
+        """Fetch a chunk through our own server, never reading more than ``most`` bytes and one.
+
+        Unverified: a stranger named the URI. Raises RetryLater, Refused (also for a URI of another kind), Fatal.
+        """
+
     async def close(self) -> None:
         """Stop ``run`` and release everything; idempotent."""
 

@@ -16,6 +16,8 @@ from bots.transports.matrix import addresses, reading, writing
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.message import Message
+from clawnet_proto.sealed_carrier import open_carrier
+from clawnet_proto.sealing import SealKey
 from tests.proto.authoring import NOW_MS, ROOM
 
 LATENCY_S = 0.01
@@ -94,6 +96,9 @@ class Network:
         self.direct: list[tuple[str, str, dict[str, Any]]] = []  # sender, recipient, event
         self.rules: list[Rule] = []
         self.public = public
+        self.chunks: dict[str, bytes] = {}  # by URI
+        self.fetched: list[tuple[str, str]] = []  # who fetched which
+        self.chunk_fault: Callable[[], None] = lambda: None  # may raise what a chunk store raises
         self.outside: set[str] = set()  # accounts that have not joined, have left, or were banned
         self._taken: dict[str, str] = {}
         self._arrivals: dict[float, list[Passage]] = {}
@@ -246,6 +251,21 @@ class SimulatedTransport:
             raise Refused("matrix.forbidden", "You are not in the room.")
         return self._network.take(self.address, parcel)
 
+    async def store_chunk(self, data: bytes) -> str:
+        await asyncio.sleep(LATENCY_S)
+        self._network.chunk_fault()
+        uri = f"mxc://example.org/{len(self._network.chunks)}"
+        self._network.chunks[uri] = data
+        return uri
+
+    async def fetch_chunk(self, uri: str, most: int) -> bytes:
+        await asyncio.sleep(LATENCY_S)
+        self._network.chunk_fault()
+        if uri not in self._network.chunks:
+            raise Refused("matrix.not_found", "There is nothing at that address.")
+        self._network.fetched.append((self.address, uri))
+        return self._network.chunks[uri][: most + 1]
+
     async def close(self) -> None:
         self.online = False
 
@@ -259,12 +279,34 @@ class SimulatedTransport:
         return reading.thread_root(delivery)
 
 
+def no_store() -> None:
+    """The ``chunk_fault`` of a homeserver without a media repository."""
+    raise Refused("matrix.unrecognized", "There is no media repository.")
+
+
+# Who can open what: a test reads every direct message as the one it is for.
+_SEAL_KEYS: dict[str, tuple[SealKey, str]] = {}
+
+
+def lend_key(seal: SealKey, did: str) -> None:
+    """Let tests read what is sealed to this key of this identity."""
+    _SEAL_KEYS[seal.public] = (seal, did)
+
+
 def messages_of(event: dict[str, Any]) -> list[Message]:
-    """The messages an event carries that verify."""
+    """The messages an event carries that verify, those sealed to a key of the test's own opened."""
     found = []
     for carrier in event["content"].get(writing.CARRIERS, ()):
         try:
-            found.append(verify(json.dumps(carrier, ensure_ascii=False, separators=(",", ":"))))
+            found.append(verify(_opened(event, carrier)))
         except (RemoteProtocolError, UnicodeEncodeError):
             continue
     return found
+
+
+def _opened(event: dict[str, Any], carrier: Any) -> bytes:
+    text = json.dumps(carrier, ensure_ascii=False, separators=(",", ":")).encode()
+    if event["type"] != writing.DIRECT or not isinstance(carrier, dict) or carrier.get("seal_key") not in _SEAL_KEYS:
+        return text
+    seal, did = _SEAL_KEYS[carrier["seal_key"]]
+    return open_carrier(text, (seal,), did)

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from bots import identity as identities
 from bots.agent import Agent
 from bots.behaviours.requester import Order
 from bots.config import AgentSection, Config, LimitsSection, MatrixSection, PeopleSection, RequestsSection
@@ -24,13 +25,14 @@ from bots.recorder import Recorder
 from bots.store import Store
 from clawnet_proto.families import presence, task
 from clawnet_proto.families.task_state import TaskView
+from clawnet_proto.keys import SigningKey, write_key_file
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.sealing import SealKey
 from clawnet_proto.signing import digest
-from tests.agent.network import Network, SimulatedTransport
+from tests.agent.network import Network, SimulatedTransport, lend_key
 from tests.agent.stranger import Stranger
 from tests.agent.virtual_time import until
-from tests.proto.authoring import ROOM, Author, some_digest
+from tests.proto.authoring import ROOM, Author
 
 E = TypeVar("E")
 
@@ -105,7 +107,7 @@ class Member:
         store = _unsynced(Store.open(self.folder / "store.sqlite"))
         agent = Agent(
             self.config,
-            identity_of(self.name),
+            keys_of(self.name, self.folder / "keys"),
             store,
             self.engine,
             lambda agent: SimulatedTransport(self._network, self.address, self.name, store),
@@ -258,6 +260,23 @@ def live(member: Member) -> set[str]:
 
 
 def identity_of(name: str) -> Identity:
-    """The keys of the agent with this name."""
-    seal = SealKey(sha256(f"seal of {name}".encode()).digest())
-    return Identity(Author(name).key, seal, some_digest(f"next of {name}"))
+    """The keys that the agent with this name began with."""
+    first, seal, following = _secrets(name).values()
+    key = SigningKey(first)
+    return Identity(key.did, key, SealKey(seal), digest(SigningKey(following).public))
+
+
+def keys_of(name: str, folder: Path) -> Identity:
+    """The keys of the agent with this name, as its folder has them: made there if it has none yet."""
+    if not identities.complete(folder):
+        folder.mkdir(parents=True)
+        for purpose, secret in _secrets(name).items():
+            write_key_file(folder / f"{purpose}.key", secret, purpose)
+    own = identities.load(folder)
+    lend_key(own.seal, own.did)
+    return own
+
+
+def _secrets(name: str) -> dict[str, bytes]:
+    made = {purpose: sha256(f"{purpose} of {name}".encode()).digest() for purpose in ("seal", "next")}
+    return {"identity": Author(name).key.seed, **made}

@@ -8,8 +8,9 @@ from typing import Any
 from bots.transports.matrix import writing
 from clawnet_proto.families import presence
 from clawnet_proto.message import Message
+from clawnet_proto.sealing import SealKey
 from clawnet_proto.wire import Record, present
-from tests.agent.network import Network, messages_of
+from tests.agent.network import Network, lend_key, messages_of
 from tests.proto import samples
 from tests.proto.authoring import Author
 
@@ -19,6 +20,8 @@ class Stranger(Author):
 
     def __init__(self, network: Network, name: str) -> None:
         super().__init__(name)
+        self.seal = SealKey(self.key.seed)
+        lend_key(self.seal, self.did)
         self.network = network
         self.account = network.account(self.address)
         self._heard: list[Message] = []

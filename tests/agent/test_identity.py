@@ -13,6 +13,7 @@ from clawnet_proto.keys import decode_did, verify
 from clawnet_proto.sealing import seal
 
 NAMES = ("identity.key", "next.key", "seal.key")
+RECORD = "history.json"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_two_agents_have_nothing_in_common(tmp_path: Path) -> None:
 
 def test_files_and_folders_are_for_the_owner_alone(folder: Path) -> None:
     identity.create(folder)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted((*NAMES, RECORD))
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from clawnet_proto import sealed_text as sealed
 from bots.config import RequestsSection
 from bots.events import StageText
 from clawnet_proto import base64url
+from clawnet_proto import sealed_text as sealed
 from clawnet_proto.carrier import sign
 from clawnet_proto.families import presence, task
 from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
 from clawnet_proto.wire import present
+from tests.agent.network import no_store
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import Member, Room, echo, generate, identity_of, order, request
 from tests.agent.stranger import Stranger
@@ -86,15 +87,16 @@ class TestCourse:
                     sealed.unseal(identity_of(name).seal, given.sealed, info)
 
     @in_virtual_time
-    async def test_inputs_that_do_not_fit_into_an_award_end_the_task_with_a_reason(self, tmp_path: Path) -> None:
+    async def test_inputs_that_fit_into_no_award_and_no_store_end_the_task_with_a_reason(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
+            room.network.chunk_fault = no_store
             ada, *_ = await room.crowd("ada", "bert")
             stages = (echo("first"), echo("second"), echo("third", "question", "first", "second"))
             large = ada.ask(order(*stages, question="x" * 12_000, private=True))
             small = ada.ask(order(question=SECRET, private=True))
             end = await ada.outcome(large)
-            assert (end.outcome, end.code) == ("failed", "size.envelope")
-            assert "larger" in end.message or "more than" in end.message
+            assert (end.outcome, end.code) == ("failed", "artifact.unavailable")
+            assert "too long for a message" in end.message
             assert (await ada.outcome(small)).outcome == "completed"
 
 

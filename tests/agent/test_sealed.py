@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from clawnet_proto import sealed_text as sealed
 from clawnet_proto import canonical
+from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.sealing import SealKey, seal
 from clawnet_proto.signing import digest

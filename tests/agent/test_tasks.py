@@ -17,7 +17,7 @@ from clawnet_proto.families import presence, task
 from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
 from clawnet_proto.wire import present
-from tests.agent.network import Held, Passage
+from tests.agent.network import Held, Passage, no_store
 from tests.agent.scripted_engine import ScriptedEngine, Step
 from tests.agent.simulated import QUESTION, Member, Room, echo, generate, order, request
 from tests.agent.stranger import Stranger
@@ -485,8 +485,9 @@ class TestProgress:
             assert all(third - first >= 1000 for first, third in zip(moments, moments[2:], strict=False))
 
     @in_virtual_time
-    async def test_an_output_too_long_for_a_message_is_cut_and_says_so(self, tmp_path: Path) -> None:
+    async def test_an_output_too_long_for_a_message_is_cut_if_it_can_be_stored_nowhere(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
+            room.network.chunk_fault = no_store
             ada = await room.join("ada")
             await room.join("bert", ScriptedEngine(["é" * 12_000]))
             end = await ada.outcome(ada.ask(order(generate())))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bots import cli
+from bots import cli, identity
+from clawnet_proto.families import handshake, presence
+from clawnet_proto.sealed_carrier import seal_carrier
+from clawnet_proto.signing import digest
 from clawnet_proto.transcript import Writer
 from tests.agent.simulated import echo, request
 from tests.proto import samples
-from tests.proto.authoring import NOW_MS, ROOM, Author
+from tests.proto.authoring import NOW_MS, ROOM, Author, some_digest
+
+Json = dict[str, Any]
 
 EVE = Author("eve")
 JUNK = (
@@ -88,3 +94,68 @@ def test_every_flipped_character_is_found_and_its_line_named(
         assert cli.main(["verify", str(flipped), "--quiet"]) == cli.FAILED, place
         damaged = [line for line in capsys.readouterr().out.splitlines() if ": damaged: " in line]
         assert damaged[0].startswith((f"line {number}:", f"line {number + 1}:")), place
+
+
+def direct(folder: Path, *carriers: bytes, name: str = "direct.jsonl") -> Path:
+    """What eve's account sent to an agent directly."""
+    writer = Writer()
+    data = writer.header(created_ms=NOW_MS, recorder="matrix:u/ada:example.org")
+    for carrier in carriers:
+        event = {"type": "net.clawnet.direct", "content": {"net.clawnet.carriers": [json.loads(carrier)]}}
+        data += writer.entry(
+            transport="matrix", plane="direct", room="", sender=EVE.address, event_id="",
+            event=json.dumps(event), received_ms=NOW_MS,
+        )  # fmt: skip
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("at_hand", [False, True])
+def test_what_was_sealed_is_opened_only_with_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], at_hand: bool
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    ada, other = (identity.create(tmp_path / "clawnet" / name / "keys") for name in ("ada", "other"))
+    hello = EVE.carrier(
+        handshake.Hello(versions=("1",), address=presence.Address(uri=EVE.address)), recipients=(ada.did,)
+    )
+    path = direct(
+        tmp_path,
+        EVE.carrier(samples.announce(EVE)),
+        seal_carrier(ada.seal.public, ada.did, hello),
+        seal_carrier(other.seal.public, other.did, hello),
+    )
+    options = ("--name", "ada") if at_hand else ()
+    assert cli.main(["verify", str(path), "--strict", "--json", *options]) == cli.OK
+    found = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [finding["verdict"] for finding in found] == ["bound", "bound" if at_hand else "unopened", "unopened"]
+    assert [finding["code"] for finding in found] == ["", "" if at_hand else "sealed.unopened", "sealed.unopened"]
+    assert cli.main(["verify", str(path), *options]) == cli.OK
+    assert f"{1 if at_hand else 2} unopened (sealed to a key not at hand)" in capfdbinary.readouterr().out.decode()
+
+
+def test_what_a_key_was_not_allowed_to_say_is_told(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    new, thief = Author("eve's next key"), Author("a thief")
+    announce = samples.announce(EVE, next_key_digest=digest(new.key.public))
+    since = NOW_MS + 5
+    later: Json = {"sender": EVE.did, "sent_ms": since}
+    follows = some_digest("the key after")
+    said = (
+        EVE.carrier(announce),
+        new.carrier(samples.announce(EVE, 2, next_key_digest=follows), **later),  # ahead of its proof
+        new.carrier(samples.rotation(EVE, new, since_ms=since), **later),
+        EVE.carrier(announce, sent_ms=since),
+        thief.carrier(announce, **later),
+    )
+    path = transcript(tmp_path, *map(json.loads, said))
+    assert cli.main(["verify", str(path), "--json"]) == cli.OK
+    found = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [(finding["verdict"], finding["code"]) for finding in found] == [
+        ("bound", "key.retired"),
+        ("bound", ""),
+        ("bound", ""),
+        ("refused", "key.not_authorized"),
+        ("refused", "key.unproven"),
+    ]
+    assert cli.main(["verify", str(path), "--strict"]) == cli.FAILED

@@ -31,6 +31,7 @@ class HandmadePeer:
         self.client = client
         self.name = name
         self.key = SigningKey(os.urandom(32))
+        self.seal = SealKey(os.urandom(32))
         self._room_id = room_id
         self._room = f"matrix:roomid/{room_id.removeprefix('!')}"
 
@@ -62,7 +63,7 @@ class HandmadePeer:
                 presence.Announce(
                     revision=1, name=self.name, kind="ai", role="oracle", software="handmade", versions=("1",),
                     addresses=(presence.Address(uri=user, device=self.client.device_id),),
-                    next_key_digest=digest(os.urandom(32)), seal_key=SealKey(os.urandom(32)).public,
+                    next_key_digest=digest(os.urandom(32)), seal_key=self.seal.public,
                     capabilities=("generate",), models=(presence.ModelCard(name="oracle", kinds=("generate",)),),
                     wants=(), offers=(), load=presence.Load(running=0, waiting=0, slots=1), confirmed=(),
                     limits=presence.Limits(

@@ -16,9 +16,12 @@ Json = dict[str, Any]
 
 
 def carried(event: Json) -> list[Message]:
-    """The messages a Matrix event carries. Raises RemoteProtocolError if a signature does not hold."""
+    """The messages a Matrix event carries, but those sealed to somebody.
+
+    Raises RemoteProtocolError if a signature does not hold.
+    """
     carriers = event["content"].get("net.clawnet.carriers", [])
-    return [verify(json.dumps(carrier).encode()) for carrier in carriers]
+    return [verify(json.dumps(carrier).encode()) for carrier in carriers if "sealed" not in carrier]
 
 
 def messages_of(transcript: Path) -> list[Message]:

@@ -17,7 +17,8 @@ from tests.end_to_end.agent_process import AgentProcess, Finished
 from tests.end_to_end.conftest import MODEL, NO_MODEL, NewAgent
 
 COMMANDS = (
-    "init", "run", "ask", "peers", "discover", "tasks", "cancel", "answer", "watch", "status", "verify", "homeserver",
+    "init", "run", "ask", "peers", "discover", "tasks", "cancel", "answer", "watch", "status", "identity",
+    "verify", "homeserver",
 )  # fmt: skip
 HEAVY = ("aiohttp", "asyncio", "cryptography", "msgspec", "nacl", "nio", "ollama", "sqlite3", "textual", "xllamacpp")
 NOWHERE = "http://127.0.0.1:9"  # the port of "discard": nobody listens there
@@ -281,7 +282,7 @@ async def test_secrets_stay_where_they_belong(new_agent: NewAgent, new_client: N
     await agent.ready()
     session = agent.state / "matrix-session.json"
     token, password = json.loads(session.read_text())["token"], agent.account.password
-    keys = [path.read_bytes() for path in (agent.state / "keys").iterdir()]
+    keys = [path.read_bytes() for path in (agent.state / "keys").glob("*.key")]
     assert len(keys) == 3
 
     (worker,) = agent.children

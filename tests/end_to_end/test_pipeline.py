@@ -146,8 +146,12 @@ def test_anyone_reads_along(asked: Asked) -> None:
 async def test_the_transcript_is_intact(asked: Asked) -> None:
     verified = await asked.asker.clawbot("verify", asked.transcript.name, "--json")
     assert verified.status == 0, verified
+    # Whoever has not the asker's keys cannot read what was for the asker alone.
+    assert {finding["verdict"] for finding in verified.json} == {"bound", "unopened"}
+    own = ("--name", asked.asker.name)
+    verified = await asked.asker.clawbot("verify", asked.transcript.name, "--json", *own)
     assert {finding["verdict"] for finding in verified.json} == {"bound"}
-    told = await asked.asker.clawbot("verify", asked.transcript.name, "--quiet")
+    told = await asked.asker.clawbot("verify", asked.transcript.name, "--quiet", *own)
     assert (told.status, told.out.count("\n")) == (0, 1)
 
 

@@ -42,6 +42,12 @@ class FakeTransport:
         self.concurrent = Counter[str]()
         self.most_concurrent = Counter[str]()
 
+    async def store_chunk(self, data: bytes) -> str:
+        raise Refused("fake.no_store", "This transport stores nothing.")
+
+    async def fetch_chunk(self, uri: str, most: int) -> bytes:
+        raise Refused("fake.no_store", "This transport stores nothing.")
+
     async def send(self, parcel: Parcel) -> str:
         lane = parcel.room or parcel.address
         self.tries.append(parcel)

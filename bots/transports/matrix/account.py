@@ -108,18 +108,21 @@ class Account:
         if client is not None:
             await client.close()
 
-    async def call(self, request: Request, *, poll_s: float = 0.0) -> bytes:
-        """One authenticated request. Raises RetryLater, Refused, Fatal as the module says."""
+    async def call(self, request: Request, *, poll_s: float = 0.0, most: int = 0) -> bytes:
+        """One authenticated request; of its answer ``most`` bytes and one are read (0: all).
+
+        Raises RetryLater, Refused, Fatal as the module says.
+        """
         session = self._session
         if session is None:
             raise RetryLater("matrix.not_connected", "Not logged in at the homeserver yet.", 0.0)
         try:
-            return await self._open().call(request, session.token, poll_s=poll_s)
+            return await self._open().call(request, session.token, poll_s=poll_s, most=most)
         except MatrixError as error:
             if error.errcode != "M_UNKNOWN_TOKEN":
                 raise self._meaning(error) from error
             await self._revive(session, error)
-            return await self.call(request, poll_s=poll_s)
+            return await self.call(request, poll_s=poll_s, most=most)
         except Unreachable as error:
             raise self._unreachable(str(error)) from error
 

@@ -14,7 +14,7 @@ import msgspec
 
 from bots.errors import Fatal, Refused, RetryLater, StoreError
 from bots.transports import Delivery, Inbox, Parcel, PersonText, Room
-from bots.transports.matrix import addresses, events, reading, rooms, wire, writing
+from bots.transports.matrix import addresses, events, media, reading, rooms, wire, writing
 from bots.transports.matrix.account import Account, nonsense
 from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals
 from bots.transports.matrix.config import MatrixConfig
@@ -328,6 +328,14 @@ class MatrixTransport:
         if state is not None and fresh:
             return False
         return await self._membership.encrypted(room_id)
+
+    # --- artifacts ---
+
+    async def store_chunk(self, data: bytes) -> str:
+        return await media.store(self._account, data)
+
+    async def fetch_chunk(self, uri: str, most: int) -> bytes:
+        return await media.fetch(self._account, uri, most)
 
     # --- reading ---
 

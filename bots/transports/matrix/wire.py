@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -17,6 +17,7 @@ from nio import Api, AsyncClient, AsyncClientConfig, MessageDirection
 
 _CONNECT_S = 15.0
 _ANSWER_S = 60.0
+_ERROR_BYTES = 1 << 20
 _POLL_MARGIN_S = 20.0  # what a long poll may take beyond what we asked for
 
 
@@ -42,7 +43,7 @@ class _Failure(msgspec.Struct):
     soft_logout: bool = False
 
 
-Request = tuple[str, str, str]  # method, path, body
+Request = tuple[str, str, str | bytes]  # method, path, body
 
 
 class Wire:
@@ -56,24 +57,34 @@ class Wire:
         """Close all connections."""
         await self._client.close()
 
-    async def call(self, request: Request, token: str = "", *, poll_s: float = 0.0) -> bytes:
-        """Send one request; the body of its answer."""
+    async def call(self, request: Request, token: str = "", *, poll_s: float = 0.0, most: int = 0) -> bytes:
+        """Send one request; the body of its answer, of which ``most`` bytes and one are read (0: all)."""
         method, path, body = request
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/octet-stream" if isinstance(body, bytes) else "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         total = poll_s + (_POLL_MARGIN_S if poll_s else _ANSWER_S)
         timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_S)
+        # nio takes bytes as well as text: it hands them on.
+        data = cast("str | None", body or None)
         try:
-            response = await self._client.send(method, path, body or None, headers, timeout=cast("float", timeout))
+            response = await self._client.send(method, path, data, headers, timeout=cast("float", timeout))
             async with response:
-                answer = await response.read()
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
+                most = most if 200 <= status < 300 else _ERROR_BYTES
+                answer = await (_read(response, most + 1) if most else response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(_reason(error)) from error
         if not 200 <= status < 300:
             raise _matrix_error(status, answer, retry_after)
-        return cast("bytes", answer)
+        return answer
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    data = b""
+    while len(data) < most and (piece := await response.content.read(most - len(data))):
+        data += piece
+    return data
 
 
 # --- the requests ---
@@ -133,6 +144,15 @@ def send_to_room(room: str, kind: str, content: dict[str, Any], txn: str) -> Req
 
 def send_to_device(kind: str, messages: dict[str, Any], txn: str) -> Request:
     return _request(Api.to_device("", kind, {"messages": messages}, txn))
+
+
+def upload(data: bytes) -> Request:
+    return "POST", "/_matrix/media/v3/upload", data
+
+
+def download(server: str, media: str) -> Request:
+    # nio knows only the endpoint that asks nobody who he is, which servers have closed.
+    return "GET", f"/_matrix/client/v1/media/download/{quote(server, safe='')}/{quote(media, safe='')}", ""
 
 
 def _request(built: Sequence[str]) -> Request:

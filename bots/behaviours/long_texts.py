@@ -1,0 +1,63 @@
+"""Texts too long for a message: as artifacts, sealed or not (spec/16-artifacts.md, ART-6)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bots.artifacts import Artifacts, Unavailable
+from clawnet_proto import base64url, canonical
+from clawnet_proto.artifact import Artifact
+from clawnet_proto.errors import ProtocolError, RemoteProtocolError
+from clawnet_proto.sealed_text import Secret
+from clawnet_proto.sealing import SealKey
+from clawnet_proto.signing import digest
+
+
+async def store(artifacts: Artifacts, text: str) -> Artifact:
+    """Store a public text. Raises Unavailable."""
+    return await artifacts.put(text.encode())
+
+
+async def fetch(artifacts: Artifacts, artifact: Artifact, expected_digest: str, most: int) -> str:
+    """A public text of at most ``most`` bytes. Raises Unavailable."""
+    data = await artifacts.get(artifact, most)
+    try:
+        if artifact.digest == expected_digest:
+            return data.decode()
+    except UnicodeDecodeError:
+        pass
+    raise Unavailable("The artifact is not the text that was promised.")
+
+
+async def store_sealed(artifacts: Artifacts, secret: Secret, public: str, info: str) -> Artifact:
+    """Store a text sealed to somebody. Raises Unavailable, or RemoteProtocolError for a key that is none."""
+    # Of what is stored, everybody may know the bytes.
+    return await artifacts.put(base64url.decode(secret.sealed_to(public, info)))
+
+
+async def fetch_sealed(
+    artifacts: Artifacts, artifact: Artifact, key: SealKey, info: str, expected_digest: str, most: int
+) -> Secret:
+    """A text sealed to us, of at most ``most`` bytes. Raises Unavailable."""
+    # Sealing adds a key and a tag, the salt and JSON some more, and an escape can be six characters.
+    data = await artifacts.get(artifact, 6 * most + 512)
+    try:
+        secret = _unseal(key.open(base64url.encode(data), info), expected_digest)
+    except RemoteProtocolError as error:
+        raise Unavailable(f"The sealed artifact does not open: {error}.") from None
+    if len(secret.text.encode(errors="replace")) > most:
+        raise Unavailable(f"The artifact holds more than {most} bytes of text.")
+    return secret
+
+
+def _unseal(plaintext: bytes, expected_digest: str) -> Secret:
+    """What ``sealed_text.unseal`` does for the ``sealed`` of a message, which is short."""
+    if digest(plaintext) != expected_digest:
+        raise RemoteProtocolError("digest.mismatch")
+    try:
+        secret = msgspec.convert(canonical.parse(plaintext.decode()), Secret)
+        if len(base64url.decode(secret.salt)) != 16:
+            raise ValueError
+    except (msgspec.ValidationError, ValueError, ProtocolError):
+        raise RemoteProtocolError("sealed.unreadable") from None
+    return secret
