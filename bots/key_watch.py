@@ -16,6 +16,7 @@ from clawnet_proto.specification import LIMITS, TYPES
 log = logging.getLogger(__name__)
 
 _WORDS = LIMITS.peers
+_WORDS_OF_ONE = 2 * (LIMITS.rotations + 1)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -28,15 +29,15 @@ class KeyWatch:
         self._meshes = meshes
         self._own = own
         self._tell = tell
-        # The last word of each kind by each key: enough to tell a room that we enter later.
-        self._words: OrderedDict[tuple[str, str, str], Message] = OrderedDict()
+        # By sender, the last word of each kind by each key: enough to tell a room that hears of it later.
+        self._words: OrderedDict[str, dict[tuple[str, str], Message]] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()  # what they went by when they still counted
         self._told: OrderedDict[tuple[str, str, int], None] = OrderedDict()
 
     def enter(self, mesh: Mesh) -> None:
         """A room that we know from now on: what was given up in another one is given up here."""
-        for message in self._words.values():
-            mesh.learn_keys(message)
+        for did in self._words.keys() & mesh.peers.keys():
+            self._remind(mesh, did)
 
     def heard(self, message: Message, *, quiet: bool) -> None:
         """A message was folded. ``quiet``: people were told of it in an earlier run."""
@@ -47,17 +48,24 @@ class KeyWatch:
             peer = self._meshes[message.envelope.room].peers.get(message.sender)
             if peer is None:
                 return
+            self._remind(self._meshes[message.envelope.room], message.sender)
             if peer.body is not None:
                 _remember(self._names, peer.did, peer.name)
             if not peer.keys.trivial:
                 self._notice(peer, quiet)
 
     def _pass_on(self, message: Message) -> None:
-        place = (message.sender, message.envelope.kid, message.type)
-        _remember(self._words, place, message)
+        words = self._words.get(message.sender, {})
+        place = (message.envelope.kid, message.type)
+        if place in words or len(words) < _WORDS_OF_ONE:
+            _remember(self._words, message.sender, words | {place: message})
         for room, mesh in self._meshes.items():
             if room != message.envelope.room:
                 mesh.learn_keys(message)
+
+    def _remind(self, mesh: Mesh, did: str) -> None:
+        for word in self._words.get(did, {}).values():
+            mesh.learn_keys(word)
 
     def _notice(self, peer: Peer, quiet: bool) -> None:
         """Tell people once of each change."""

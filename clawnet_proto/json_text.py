@@ -26,6 +26,25 @@ def members(text: str) -> dict[str, str | None] | None:
 
     Of a member that occurs twice the last one counts (MSG-4). Raises ValueError for what is not JSON.
     """
+    try:
+        # What a number is does not matter here, and long ones are slow to read.
+        value = json.loads(text, parse_constant=_refuse, parse_int=_nothing, parse_float=_nothing)
+    except RecursionError:
+        return _members_slowly(text)
+    if not isinstance(value, dict):
+        return None
+    return {key: item if isinstance(item, str) else None for key, item in value.items()}
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _nothing(number: str) -> None:
+    return None
+
+
+def _members_slowly(text: str) -> dict[str, str | None] | None:
     found: dict[str, str | None] = {}
     is_object = text.lstrip(" \t\n\r").startswith("{")
     opened: list[str] = []

@@ -19,13 +19,13 @@ Standing = Literal["good", "disputed", "revoked"]
 class KeyHistory:
     """The chain of one identity, from its first key to the last that is proven."""
 
-    __slots__ = ("_commitments", "_followers", "_revokes", "chain", "disputed")
+    __slots__ = ("_commitments", "_ends", "_revokes", "chain", "disputed")
 
     def __init__(self, did: str) -> None:
         self.chain = [did]
         self.disputed = False
         self._commitments: dict[str, set[str]] = {}  # key -> digests of the keys it named, at most two
-        self._followers: dict[str, tuple[str, int]] = {}  # key -> the key after it, and since when
+        self._ends: dict[str, dict[str, int]] = {}  # key -> since when it says nothing more, by each key's word
         self._revokes: dict[str, int] = {}  # key -> since when, by its word
 
     @property
@@ -49,7 +49,7 @@ class KeyHistory:
         before = (len(self.chain), self.disputed, *self._cuts())
         body = message.body
         if isinstance(body, Rotate | Revoke):
-            self._follow(body.chain)
+            self._follow(body.chain, message.envelope.kid)
         kid = message.envelope.kid
         if kid in self.chain:
             if isinstance(body, Revoke):
@@ -67,7 +67,7 @@ class KeyHistory:
             return "key.not_authorized"
         return None if kid == self.key and self.standing == "good" else "key.retired"
 
-    def _follow(self, links: tuple[Link, ...]) -> None:
+    def _follow(self, links: tuple[Link, ...], kid: str) -> None:
         """Take over a proven chain, as far as ours does not end before in a dispute."""
         before = self.chain[0]
         for generation, link in enumerate(links, start=1):
@@ -76,9 +76,11 @@ class KeyHistory:
                 self.chain.append(link.key)
             if len(self.chain) <= generation or self.chain[generation] != link.key:
                 return
-            since = self._followers.get(before, (link.key, link.since_ms))[1]
-            self._followers[before] = (link.key, min(since, link.since_ms))
             before = link.key
+        # The whole chain is ours now, so kid is in it: keys that fork off leave nothing behind.
+        for key, link in zip(self.chain, links, strict=False):
+            ends = self._ends.setdefault(key, {})
+            ends[kid] = min(link.since_ms, ends.get(kid, link.since_ms))
 
     def _commit(self, key: str, named: str) -> None:
         """A second commitment of a key ends the chain with it."""
@@ -87,16 +89,13 @@ class KeyHistory:
             known.add(named)
         if len(known) > 1:
             self.disputed = True
-            end = self.chain.index(key)
-            for later in self.chain[end:]:
-                self._followers.pop(later, None)
-            del self.chain[end + 1 :]
+            del self.chain[self.chain.index(key) + 1 :]
 
     def _cut(self, kid: str) -> int | None:
-        """The moment from which a key of the chain says nothing more."""
+        """The moment from which a key of the chain says nothing more: only the last key's word counts."""
         moments = [self._revokes[self.key]] if self.key in self._revokes else []
-        if kid in self._followers:
-            moments.append(self._followers[kid][1])
+        if kid != self.key and self.key in self._ends.get(kid, {}):
+            moments.append(self._ends[kid][self.key])
         return min(moments, default=None)
 
     def _cuts(self) -> tuple[int | None, ...]:

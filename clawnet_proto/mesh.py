@@ -7,7 +7,7 @@ arrival; views that depend on time take the time. Memory is bounded by ``spec/li
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Literal
@@ -17,11 +17,12 @@ from msgspec import UNSET
 
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import presence
-from clawnet_proto.families.task_state import TaskView, derive
+from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.key_history import KeyHistory, Standing
 from clawnet_proto.message import Message
 from clawnet_proto.specification import LIMITS, TYPES
-from clawnet_proto.wire import present
+from clawnet_proto.thread import Thread
+from clawnet_proto.waiting import Waiting
 
 Binding = Literal["bound", "unbound", "relayed"]
 Folded = Literal["new", "duplicate"]
@@ -30,6 +31,7 @@ Folded = Literal["new", "duplicate"]
 _REMEMBERED_IDS = 65536
 # Keys are free, accounts are not: one account cannot fill the room's memory with identities.
 _IDENTITIES_PER_ADDRESS = 8
+_UNPROVEN_PER_ADDRESS = 32
 
 
 class Peer(msgspec.Struct, kw_only=True):
@@ -40,6 +42,7 @@ class Peer(msgspec.Struct, kw_only=True):
     announce: Message | None = None  # the highest revision, from a bound address if there is one
     bound: bool = False  # an address the announce names has sent it
     addresses: set[str] = msgspec.field(default_factory=set)  # proven by bound announces
+    known: set[str] = msgspec.field(default_factory=set)  # addresses it ever proved, by any key, that remember it
     left_revision: int = -1
     sent: dict[str, int] = msgspec.field(default_factory=dict)  # the latest sent_ms by each key of its chain
     newest: tuple[int, frozenset[str]] = (-1, frozenset())  # the highest revision seen, ids of its announces
@@ -81,81 +84,9 @@ class Peer(msgspec.Struct, kw_only=True):
         return envelope.sent_ms - TYPES[envelope.type].skew_ms <= now_ms < envelope.expires_ms
 
 
-class _Thread:
-    """A task's messages by sender, and its state once somebody asks for it.
-
-    Everybody fills up only what is his own: the requester's messages, and those of whom it awarded, are kept
-    whatever others send. Offers are for the requester alone and are no part of the state.
-    """
-
-    def __init__(self, request: Message) -> None:
-        self.request = request
-        self.size = request.size
-        self.view: TaskView | None = None
-        self._senders: dict[str, dict[tuple[str, ...], Message]] = {request.sender: {}}
-        self._awarded: set[str] = set()
-
-    def add(self, message: Message) -> None:
-        if message.type == "task.offer":
-            return
-        ours = message.sender == self.request.sender
-        messages = self._senders.get(message.sender)
-        if messages is None:
-            self._make_room(message.sender)
-            messages = self._senders[message.sender] = {}
-        place = _place(message)
-        kept = messages.get(place)
-        if kept is None and len(messages) >= (LIMITS.messages_per_task if ours else LIMITS.messages_per_sender):
-            raise RemoteProtocolError("state.full", "messages of one task")
-        if kept is None or _newer(message, kept):
-            messages[place] = message
-            self.size += message.size - (kept.size if kept is not None else 0)
-            if ours and message.type == "task.award":
-                self._awarded.update(present(message.envelope.recipients, ()))
-            self.view = None
-
-    def _make_room(self, sender: str) -> None:
-        if len(self._senders) <= LIMITS.senders_per_task:
-            return
-        strangers = self._senders.keys() - self._awarded - {self.request.sender}
-        if not strangers:
-            raise RemoteProtocolError("state.full", "senders of one task")
-        self.size -= sum(message.size for message in self._senders.pop(min(strangers)).values())
-
-    def kept(self, sender: str, place: tuple[str, ...]) -> Message | None:
-        """The message of a sender in a place, if there is one."""
-        return self._senders.get(sender, {}).get(place)
-
-    def derive(self, counts: Callable[[Message], bool]) -> TaskView:
-        if self.view is None:
-            messages = (message for kept in self._senders.values() for message in kept.values())
-            self.view = derive(self.request, filter(counts, messages))
-        return self.view
-
-
-def _place(message: Message) -> tuple[str, ...]:
-    """Of an attempt's progress only the newest is kept."""
-    if message.type == "task.progress":
-        return _progress_place(message.body.stage, message.body.attempt, message.envelope.kid)
-    return (message.id,)
-
-
-def _progress_place(stage: str, attempt: int, kid: str) -> tuple[str, ...]:
-    return stage, str(attempt), kid
-
-
-def _newer(message: Message, kept: Message) -> bool:
-    """Progress is counted by its index; anything else in the same place is the same message."""
-    return message.id != kept.id and (message.body.index, message.id) > (kept.body.index, kept.id)
-
-
 def _rotation(did: str, kid: str) -> str:
     """What the messages by a key wait for until a rotate proves it; never the id of a message."""
     return f"{did} {kid}"
-
-
-def _age(thread: _Thread) -> tuple[int, str]:
-    return thread.request.envelope.sent_ms, thread.request.id
 
 
 class Mesh:
@@ -165,13 +96,15 @@ class Mesh:
         self.room = room
         self.peers: dict[str, Peer] = {}
         self.presence_changes = 0  # while it stays the same, so does who is there, but for the passing of time
-        self._threads: dict[str, _Thread] = {}
-        self._waiting: dict[str, dict[tuple[str, str], Message]] = {}
-        self._waiting_count = 0
+        self._threads: dict[str, Thread] = {}
+        # Anybody can name any sender, so what waits for a rotation must not displace what waits for a request.
+        self._unasked = Waiting(LIMITS.waiting_messages, LIMITS.waiting_messages + 1, self._forget_origins)
+        self._unproven = Waiting(LIMITS.waiting_messages, _UNPROVEN_PER_ADDRESS, self._forget_origins)
         self._ages: list[tuple[int, str]] = []  # a heap: the oldest task first
         self._size = 0  # bytes of all tasks
         self._origins: OrderedDict[str, set[str]] = OrderedDict()
         self._holders: dict[str, set[str]] = {}
+        self._known: dict[str, dict[str, None]] = {}  # by address, who ever proved it
 
     def add(self, message: Message, address: str) -> Folded:
         """Fold one message that ``address`` delivered. A duplicate is no error: its best-bound copy counts.
@@ -181,7 +114,8 @@ class Mesh:
         if message.envelope.room != self.room:
             raise RemoteProtocolError("room.mismatch")
         origins = self._origins.get(message.id)
-        if origins is not None and address in origins:
+        # Whoever was forgotten is made known again by what he says again.
+        if origins is not None and address in origins and message.sender in self.peers:
             return "duplicate"
         self._fold(message, address)
         self._origins.setdefault(message.id, set()).add(address)
@@ -195,7 +129,7 @@ class Mesh:
             self._add_identity(message)
             return
         if self.authority(message) == "key.unproven":
-            self._wait(_rotation(message.sender, kid), message, address)
+            self._unproven.add(_rotation(message.sender, kid), message, address)
             return
         peer = self._peer(message.sender)
         if message.type == "presence.announce" and kid in peer.keys.chain and peer.keys.add(message):
@@ -204,8 +138,9 @@ class Mesh:
         if kid == peer.keys.key and family == "presence" and peer.standing == "good":
             self.presence_changes += 1
             self._add_presence(peer, message, address)
-        if family == "task":
-            self._add_task(message, address)
+        # A dispute is final: what another key says after it never counts.
+        if family == "task" and kid in peer.keys.chain:
+            self._add_task(message)
 
     def _add_identity(self, message: Message) -> None:
         peer = self._peer(message.sender)
@@ -215,13 +150,14 @@ class Mesh:
             self._rejudge(peer, renewed=peer.keys.key != key)
         peer.heard(message)
         for kid in peer.keys.chain[proven:]:
-            for late, address in self._let_in(_rotation(peer.did, kid)):
+            for late, address in self._unproven.release(_rotation(peer.did, kid)):
                 with suppress(RemoteProtocolError):
                     self._fold(late, address)
 
     def learn_keys(self, message: Message) -> None:
         """Take over a rotate or revoke from another room: a key given up there is given up here (ID-28)."""
-        if TYPES[message.type].family == "identity":
+        # Whom this room does not know needs no place in it.
+        if TYPES[message.type].family == "identity" and message.sender in self.peers:
             self._add_identity(message)
 
     def _rejudge(self, peer: Peer, *, renewed: bool = False) -> None:
@@ -232,7 +168,8 @@ class Mesh:
                 self._unbind(peer.did, address)
             peer.announce, peer.bound, peer.left_revision, peer.newest = None, False, -1, (-1, frozenset())
         for thread in self._threads.values():
-            thread.view = None
+            if thread.speaks(peer.did):
+                thread.view = None
 
     def authority(self, message: Message) -> str | None:
         """The code of the stage *authority*, or None (ID-25). Messages about keys speak for themselves."""
@@ -257,12 +194,18 @@ class Mesh:
         return peer
 
     def _forget_peer(self) -> None:
-        """Make room: whoever is unbound and silent longest goes first, so that free keys displace nobody."""
-        did = min(self.peers, key=lambda did: (self.peers[did].bound, self.peers[did].last_sent_ms, did))
-        for address in self.peers.pop(did).addresses:
-            self._holders[address].discard(did)
-            if not self._holders[address]:
-                del self._holders[address]
+        """Make room: free keys displace nobody who ever proved an address, nor what is known of his keys."""
+        did = min(self.peers, key=lambda did: (bool(self.peers[did].known), self.peers[did].last_sent_ms, did))
+        for address in tuple(self.peers[did].addresses):
+            self._unbind(did, address)
+        for address in self.peers.pop(did).known:
+            del self._known[address][did]
+            if not self._known[address]:
+                del self._known[address]
+
+    def _forget_origins(self, message_id: str) -> None:
+        """It was forgotten: should it come again, it is new."""
+        self._origins.pop(message_id, None)
 
     def _add_presence(self, peer: Peer, message: Message, address: str) -> None:
         body = message.body
@@ -282,9 +225,20 @@ class Mesh:
                 self._unbind(min(holders, key=lambda did: (self.peers[did].last_sent_ms, did)), address)
             holders.add(peer.did)
             peer.addresses.add(address)
+            self._know(peer, address)
         rank = (bound, body.revision, message.id)
         if kept is None or rank >= (peer.bound, kept.body.revision, kept.id):
             peer.announce, peer.bound = message, bound
+
+    def _know(self, peer: Peer, address: str) -> None:
+        """One account can make few identities known, whatever becomes of their keys."""
+        known = self._known.setdefault(address, {})
+        if peer.did not in known and len(known) >= _IDENTITIES_PER_ADDRESS:
+            first = next(iter(known))
+            del known[first]
+            self.peers[first].known.discard(address)
+        known[peer.did] = None
+        peer.known.add(address)
 
     def _unbind(self, did: str, address: str) -> None:
         """An account that makes new identities displaces its own, the one silent longest first."""
@@ -295,7 +249,7 @@ class Mesh:
         peer.addresses.discard(address)
         peer.bound = bool(peer.addresses)
 
-    def _add_task(self, message: Message, address: str) -> None:
+    def _add_task(self, message: Message) -> None:
         thread_id = message.id if message.type == "task.request" else str(message.envelope.thread)
         thread = self._threads.get(thread_id)
         if message.type == "task.request":
@@ -303,19 +257,19 @@ class Mesh:
                 self._open_thread(message)
         elif thread is not None:
             before = thread.size
-            thread.add(message)
+            thread.add(message, counts=self._counts(message))
             self._size += thread.size - before
             self._forget_tasks()
         else:
-            self._wait(thread_id, message, address)
+            self._unasked.add(thread_id, message, "")  # who delivered it is of no account there
 
     def _open_thread(self, request: Message) -> None:
-        thread = self._threads[request.id] = _Thread(request)
-        for message, _ in self._let_in(request.id):
+        thread = self._threads[request.id] = Thread(request)
+        for message, _ in self._unasked.release(request.id):
             with suppress(RemoteProtocolError):
-                thread.add(message)
+                thread.add(message, counts=self._counts(message))
         self._size += thread.size
-        heappush(self._ages, _age(thread))
+        heappush(self._ages, thread.age)
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
@@ -324,23 +278,6 @@ class Mesh:
             _, oldest = heappop(self._ages)
             self._size -= self._threads.pop(oldest).size
 
-    def _wait(self, cause: str, message: Message, address: str) -> None:
-        """Keep what waits for a request (its id) or for a rotation; each copy by its own address."""
-        place = (message.id, address)
-        if place in self._waiting.get(cause, {}):
-            return
-        if self._waiting_count >= LIMITS.waiting_messages:
-            oldest = next(iter(self._waiting))
-            self._waiting_count -= len(self._waiting.pop(oldest))
-        self._waiting.setdefault(cause, {})[place] = message
-        self._waiting_count += 1
-
-    def _let_in(self, cause: str) -> list[tuple[Message, str]]:
-        """What waited for this, with the address that delivered it."""
-        waited = self._waiting.pop(cause, {})
-        self._waiting_count -= len(waited)
-        return [(message, address) for (_, address), message in waited.items()]
-
     def task(self, task_id: str) -> TaskView | None:
         """A task's state, or None if its request has not arrived."""
         thread = self._threads.get(task_id)
@@ -348,7 +285,7 @@ class Mesh:
 
     def tasks(self) -> Iterator[TaskView]:
         """All tasks, by the time of their request."""
-        for thread in sorted(self._threads.values(), key=_age):
+        for thread in sorted(self._threads.values(), key=lambda thread: thread.age):
             if self._counts(thread.request):
                 yield thread.derive(self._counts)
 
@@ -361,7 +298,7 @@ class Mesh:
         executor = self.peers.get(found.attempts[attempt].executor)
         if executor is None:
             return None
-        return thread.kept(executor.did, _progress_place(stage, attempt, executor.keys.key))
+        return thread.progress(executor.did, executor.keys.key, stage, attempt)
 
     def binding(self, message: Message) -> Binding:
         """Whether the sender's own address delivered this message, somebody else's, or one nobody knows."""

@@ -38,12 +38,15 @@ class Secret(Record, frozen=True, kw_only=True):
         return seal(public, self.plaintext, info)
 
 
-def unseal(key: SealKey, sealed: str, info: str, expected_digest: str = "") -> Secret:
-    """Open a message's ``sealed``. Raises RemoteProtocolError ``sealed.unreadable`` or ``digest.mismatch``."""
+def unseal(key: SealKey, sealed: str, info: str, expected_digest: str = "", *, most: int = FIELD_BYTES) -> Secret:
+    """Open a message's ``sealed``, or with ``most`` (bytes of plaintext) an artifact's bytes in base64url.
+
+    Raises RemoteProtocolError ``sealed.unreadable`` or ``digest.mismatch``.
+    """
     plaintext = key.open(sealed, info)
     if expected_digest and digest(plaintext) != expected_digest:
         raise RemoteProtocolError("digest.mismatch")
-    if len(plaintext) > FIELD_BYTES:
+    if len(plaintext) > most:
         raise RemoteProtocolError("sealed.unreadable", "too long")
     try:
         secret = msgspec.convert(canonical.parse(plaintext.decode()), Secret)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from bots.artifacts import Artifacts, Unavailable
-from clawnet_proto import base64url, canonical
+from clawnet_proto import base64url
 from clawnet_proto.artifact import Artifact
-from clawnet_proto.errors import ProtocolError, RemoteProtocolError
-from clawnet_proto.sealed_text import Secret
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.sealed_text import Secret, unseal
 from clawnet_proto.sealing import SealKey
-from clawnet_proto.signing import digest
 
 
 async def store(artifacts: Artifacts, text: str) -> Artifact:
@@ -42,22 +39,9 @@ async def fetch_sealed(
     # Sealing adds a key and a tag, the salt and JSON some more, and an escape can be six characters.
     data = await artifacts.get(artifact, 6 * most + 512)
     try:
-        secret = _unseal(key.open(base64url.encode(data), info), expected_digest)
+        secret = unseal(key, base64url.encode(data), info, expected_digest, most=len(data))
     except RemoteProtocolError as error:
         raise Unavailable(f"The sealed artifact does not open: {error}.") from None
     if len(secret.text.encode(errors="replace")) > most:
         raise Unavailable(f"The artifact holds more than {most} bytes of text.")
-    return secret
-
-
-def _unseal(plaintext: bytes, expected_digest: str) -> Secret:
-    """What ``sealed_text.unseal`` does for the ``sealed`` of a message, which is short."""
-    if digest(plaintext) != expected_digest:
-        raise RemoteProtocolError("digest.mismatch")
-    try:
-        secret = msgspec.convert(canonical.parse(plaintext.decode()), Secret)
-        if len(base64url.decode(secret.salt)) != 16:
-            raise ValueError
-    except (msgspec.ValidationError, ValueError, ProtocolError):
-        raise RemoteProtocolError("sealed.unreadable") from None
     return secret

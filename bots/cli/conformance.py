@@ -6,9 +6,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import msgspec
 
@@ -35,6 +36,23 @@ def main(options: argparse.Namespace) -> int:
         raise ConfigError("conformance.no_testee", "There is no testee.", "Give its command line after --.")
     if not 0 < options.timeout < float("inf"):
         raise ConfigError("conformance.timeout", "--timeout takes a number of seconds greater than 0.")
+    # Before the run, which may be long, and all of it in vain.
+    junit = None if options.junit is None else _opened(options.junit)
+    with junit or nullcontext():
+        outcome, elapsed_s = _run(options, files)
+        try:
+            if options.json:
+                _tell(outcome)
+            else:
+                _show(outcome, elapsed_s)
+        finally:
+            if junit is not None:
+                _save(junit, report.junit(outcome, elapsed_s))
+    return OK if outcome.passed else FAILED
+
+
+def _run(options: argparse.Namespace, files: Sequence[VectorFile]) -> tuple[Outcome, float]:
+    """What came of it, and how many seconds it took."""
     started = time.monotonic()
     with _Bar(sys.stderr, sum(len(file.vectors) for file in files)) as bar:
         outcome = run(
@@ -45,16 +63,7 @@ def main(options: argparse.Namespace) -> int:
             fail_fast=options.fail_fast,
             done=lambda result: bar.advance(bad=result.bad),
         )
-    elapsed_s = time.monotonic() - started
-    if options.junit is not None:
-        _write_file(Path(options.junit), report.junit(outcome, elapsed_s))
-    if options.json:
-        for result in outcome.results:
-            write_json(sys.stdout, report.as_json(result))
-        write_json(sys.stdout, report.summary_json(outcome))
-    else:
-        _show(outcome, elapsed_s)
-    return OK if outcome.passed else FAILED
+    return outcome, time.monotonic() - started
 
 
 def _selected(files: Sequence[VectorFile], patterns: Sequence[str]) -> list[VectorFile]:
@@ -88,6 +97,12 @@ def _list(files: Sequence[VectorFile], *, json: bool) -> None:
                 write_line(sys.stdout, f"  {vector.id}: {vector.about} [{', '.join(vector.requirements)}]")
 
 
+def _tell(outcome: Outcome) -> None:
+    for result in outcome.results:
+        write_json(sys.stdout, report.as_json(result))
+    write_json(sys.stdout, report.summary_json(outcome))
+
+
 def _show(outcome: Outcome, elapsed_s: float) -> None:
     """What failed, and a line for each subject."""
     bad = [result for result in outcome.results if result.bad and result.verdict != "not_run"]
@@ -107,11 +122,26 @@ def _show(outcome: Outcome, elapsed_s: float) -> None:
     write_line(sys.stdout, f"{total} in {elapsed_s:.1f} s. ", verdict)
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _opened(path: str) -> BinaryIO:
+    """The file for the results, empty. Raises ConfigError."""
     try:
-        path.write_bytes(data)
+        return Path(path).open("wb")
     except OSError as error:
-        raise ConfigError("conformance.junit", f"{path} cannot be written: {error.strerror}.") from None
+        raise _unwritable(path, error) from None
+
+
+def _save(file: BinaryIO, data: bytes) -> None:
+    """Write and close. Raises ConfigError."""
+    try:
+        with file:
+            file.write(data)
+    except OSError as error:
+        raise _unwritable(file.name, error) from None
+
+
+def _unwritable(path: str, error: OSError) -> ConfigError:
+    sentence = f"{path} cannot be written: {error.strerror}."
+    return ConfigError("conformance.junit", sentence, "Name another file with --junit.")
 
 
 class _Bar:

@@ -20,6 +20,27 @@ _SHOWN = 160  # characters of a value for people
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WORDS = {"not_run": "not run"}
 
+# Where in spec/ the text stands that the vectors of a subject are mostly about.
+CHAPTERS: Mapping[str, str] = {
+    "arrive": "05",
+    "artifact": "16",
+    "bodies": "02",
+    "canonical": "03",
+    "carrier": "02",
+    "did": "04",
+    "envelope": "02",
+    "handshake": "07",
+    "identity": "04",
+    "matrix": "bindings/matrix",
+    "prompt": "08",
+    "rank": "08",
+    "sealing": "15",
+    "sign": "05",
+    "signature": "05",
+    "traces": "10",
+    "transcript": "11",
+}
+
 
 class Chapter(msgspec.Struct, kw_only=True):
     """The verdicts of one subject."""
@@ -29,7 +50,8 @@ class Chapter(msgspec.Struct, kw_only=True):
 
     def __str__(self) -> str:
         told = [f"{self.counts[word]} {_WORDS.get(word, word)}" for word in _ORDER if self.counts[word]]
-        return f"{self.subject}: {', '.join(told)}"
+        place = f" ({CHAPTERS[self.subject]})" if self.subject in CHAPTERS else ""
+        return f"{self.subject}{place}: {', '.join(told)}"
 
     @property
     def bad(self) -> bool:
@@ -63,6 +85,10 @@ def lines(result: Result) -> Iterator[str]:
         yield from _failure(result, result.failure)
 
 
+def _expected(failure: Failure) -> str:
+    return f"expected {_short(failure.expected, failure.expected_characters)}"
+
+
 def _failure(result: Result, failure: Failure) -> Iterator[str]:
     if failure.order:
         order = ", ".join(str(index) for index in failure.order)
@@ -72,9 +98,9 @@ def _failure(result: Result, failure: Failure) -> Iterator[str]:
     yield f"  asked     {failure.op}{step}{about}"
     for name, value in failure.request.items():
         yield f"    {name:<8}{shortened(name, value)}"
-    place = f" at {failure.where}" if failure.where else ""
-    yield f"  expected  {_short(failure.expected)}{place}"
-    yield f"  got       {_short(failure.got)}"
+    place = f" at {_short(failure.where)}" if failure.where else ""
+    yield f"  expected  {_short(failure.expected, failure.expected_characters)}{place}"
+    yield f"  got       {_short(failure.got, failure.got_characters)}"
     for line in failure.stderr:
         yield f"  stderr    {_short(line)}"
 
@@ -90,11 +116,11 @@ def shortened(name: str, value: object) -> str:
     return _short(written(value))
 
 
-def _short(text: str) -> str:
-    """Not too long, and without anything that a terminal would swallow."""
+def _short(text: str, characters: int = 0) -> str:
+    """Not too long, and without anything that a terminal would swallow; ``characters`` if text was cut before."""
     shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN * 3 // 4]} … {text[-_SHOWN // 4 :]}"
     visible = "".join(character if character.isprintable() else _escaped(character) for character in shown)
-    return visible if shown is text else f"{visible} ({len(text)} characters)"
+    return visible if shown is text else f"{visible} ({characters or len(text)} characters)"
 
 
 def _escaped(character: str) -> str:
@@ -173,7 +199,7 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
     )
     if result.bad:
         text = list(lines(result))
-        message = result.verdict if result.failure is None else f"expected {_short(result.failure.expected)}"
+        message = result.verdict if result.failure is None else _expected(result.failure)
         ElementTree.SubElement(case, "failure", message=_xml(message)).text = _xml("\n".join(text))
     elif result.verdict == "skipped":
         ElementTree.SubElement(case, "skipped", message="its class does not need it")

@@ -21,19 +21,26 @@ _AHEAD_BYTES = 1 << 20
 _BREAKS_MOST = 10
 _SILENT_STARTS_MOST = 3
 _LINE_SHOWN = 120
+_KEPT_MOST = 4096  # characters of one text of a failure: every vector may fail with an answer of 24 MiB
 
 Verdict = Literal["passed", "failed", "unsupported", "skipped", "not_run"]
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """The first thing in a vector that went wrong."""
+    """The first thing in a vector that went wrong.
+
+    Of ``expected``, ``got`` and ``where``, only the beginning and the end are kept if they are longer than 4096
+    characters; ``expected_characters`` and ``got_characters`` count what they were.
+    """
 
     step: int  # which request of the conversation, from 0
     op: str
     about: str  # what is special about this request, "" if nothing is
     request: dict[str, Any]
     expected: str
+    expected_characters: int
     got: str
+    got_characters: int
     where: str = ""  # the place in the answer, as a JSON pointer
     order: tuple[int, ...] = ()  # of a trace
     stderr: tuple[str, ...] = ()  # the testee's last words, if it broke
@@ -56,7 +63,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """A whole run. ``faults`` are the testee's own, which belong to no single vector."""
+    """A whole run. ``faults`` belong to no single vector: they are the testee's own, or those of the choice."""
 
     results: list[Result] = msgspec.field(default_factory=list)
     faults: list[str] = msgspec.field(default_factory=list)
@@ -148,10 +155,14 @@ class _Runner:
             ending = self._testee.finish()
             if ending.fault:
                 self._outcome.faults.append(_with_last_words(ending.fault, ending.stderr))
+        if all(result.verdict == "skipped" for result in self._outcome.results):
+            self._outcome.faults.append(
+                f"Nothing was tested: the class {self._implementation} needs none of these vectors."
+            )
         return self._outcome
 
     def close(self) -> None:
-        """Leave no process behind."""
+        """End the testee, if one runs, with its process group."""
         if self._testee is not None:
             self._testee.close()
             self._testee = None
@@ -246,9 +257,11 @@ class _Runner:
                 op=step.op,
                 about="" if step.about is UNSET else step.about,
                 request=step.request,
-                expected=wrong.expected,
-                got=wrong.got,
-                where=wrong.where,
+                expected=_cut(wrong.expected),
+                expected_characters=len(wrong.expected),
+                got=_cut(wrong.got),
+                got_characters=len(wrong.got),
+                where=_cut(wrong.where),
                 order=exchange.conversation.order,
                 stderr=stderr,
             )
@@ -302,6 +315,11 @@ class _Runner:
         self._bad += result.bad
         self._outcome.results.append(result)
         self._done(result)
+
+
+def _cut(text: str) -> str:
+    """The beginning and the end of a text that is too long to keep."""
+    return text if len(text) <= _KEPT_MOST else f"{text[: _KEPT_MOST * 3 // 4]} … {text[-_KEPT_MOST // 4 :]}"
 
 
 def _with_last_words(sentence: str, stderr: tuple[str, ...]) -> str:

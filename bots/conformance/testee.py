@@ -50,7 +50,10 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Testee:
-    """One run of the program. Requests may be sent ahead of answers; ``close`` leaves no process behind."""
+    """One run of the program. Requests may be sent ahead of answers; ``close`` ends it and its process group.
+
+    What left that group, with a session of its own as daemons do, goes on: it is not ours to find.
+    """
 
     __test__ = False  # for pytest, which takes the name for that of a test
 
@@ -58,7 +61,7 @@ class Testee:
         """Start it; it has ``timeout_s`` seconds for each answer. Raises ConfigError if it cannot be started."""
         self._timeout_s = timeout_s
         try:
-            # A session of its own: what it starts ends with it, and Ctrl-C is for us to handle.
+            # A session of its own: its process group can be ended as one, and Ctrl-C is for us to handle.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -135,7 +138,7 @@ class Testee:
         return Ending(fault, self.last_words())
 
     def close(self) -> None:
-        """Kill it, and all that it started."""
+        """Kill it, and all that is still in its process group."""
         if self._selector.get_map() is None:
             return
         with suppress(ProcessLookupError, PermissionError):

@@ -299,6 +299,8 @@ class TestRooms:
         watch.enter(later)
         late = alice.say(presence.Leave(revision=1), room=later.room)
         later.add(late, alice.address)
+        meshes[later.room] = later
+        watch.heard(late, quiet=False)
         assert later.authority(late) == "key.not_authorized"
 
 

@@ -196,10 +196,81 @@ def test_what_the_chain_does_not_prove_is_refused(body: Any, key: Author) -> Non
         say(key, body)
 
 
-def test_waiting_for_a_rotation_is_bounded() -> None:
+def code_of(mesh: Mesh, message: Message, address: str) -> str:
+    try:
+        mesh.add(message, address)
+    except RemoteProtocolError as error:
+        return error.code
+    return ""
+
+
+def test_what_waits_for_a_rotation_displaces_nobody() -> None:
     mesh = Mesh(ROOM)
-    for number in range(3000):
-        mesh.add(say(SECOND, presence.Leave(revision=number)), ALICE.address)
-    assert mesh._waiting_count <= 1024
-    with pytest.raises(RemoteProtocolError):
-        mesh.add(BOB.say(presence.Leave(revision=1), room="matrix:roomid/elsewhere"), BOB.address)
+    asked = BOB.say(request())
+    award = task.Award(stage="draft", attempt=1, lease_ms=30_000)
+    awarded = BOB.say(award, thread=asked.id, answers=asked.id, recipients=(ALICE.did,))
+    mesh.add(awarded, BOB.address)
+    codes = [
+        code_of(mesh, say(THIEF, presence.Leave(revision=number)), f"matrix:u/{number // 50}:example.org")
+        for number in range(3000)
+    ]
+    assert codes[:33] == [""] * 32 + ["state.full"]
+    assert len(mesh._unproven) <= 1024
+    mesh.add(asked, BOB.address)
+    view = mesh.task(asked.id)
+    assert view is not None and view.state == "working"
+
+
+def test_new_identities_do_not_make_a_room_forget_that_a_key_was_given_up() -> None:
+    mesh = Mesh(ROOM)
+    mesh.add(say(ALICE, announce(ALICE, 1, next_key_digest=committed(SECOND))), ALICE.address)
+    mesh.add(say(ALICE, identity.Revoke(chain=(), since_ms=SINCE), sent_ms=SINCE), ALICE.address)
+    late = say(ALICE, request(), sent_ms=SINCE)
+    for number in range(4200):
+        stranger = Author(f"stranger {number}")
+        mesh.add(stranger.say(identity.Revoke(chain=(), since_ms=0)), "matrix:u/stranger:example.org")
+    assert len(mesh.peers) <= 4096
+    assert mesh.authority(late) == "key.not_authorized"
+
+
+def test_who_was_forgotten_is_known_again_by_the_same_message() -> None:
+    mesh = Mesh(ROOM)
+    revoke = say(ALICE, identity.Revoke(chain=(), since_ms=SINCE))
+    mesh.add(revoke, ALICE.address)
+    mesh._forget_peer()
+    assert ALICE.did not in mesh.peers
+    mesh.add(revoke, ALICE.address)
+    assert mesh.peers[ALICE.did].standing == "revoked"
+
+
+def test_a_key_that_was_given_up_uses_up_no_place_of_the_new_one() -> None:
+    mesh = Mesh(ROOM)
+    asked = say(ALICE, request())
+    mesh.add(asked, ALICE.address)
+    mesh.add(say(SECOND, rotate(SECOND), sent_ms=SINCE), ALICE.address)
+    for _ in range(600):
+        code_of(mesh, say(ALICE, task.Cancel(), sent_ms=SINCE + 1, thread=asked.id, answers=asked.id), ALICE.address)
+    close = task.Close(outcome="failed", accepted=(), executions=0)
+    mesh.add(say(SECOND, close, sent_ms=SINCE, thread=asked.id, answers=asked.id), ALICE.address)
+    view = mesh.task(asked.id)
+    assert view is not None and view.state == "failed"
+
+
+def test_only_the_last_key_says_when_the_ones_before_it_ended() -> None:
+    early = identity.Rotate(chain=(link(ALICE, SECOND, of=ALICE, since_ms=0),), next_key_digest=committed(THIRD))
+    asked = say(ALICE, request())
+    rotated = say(SECOND, rotate(SECOND, after=THIRD), sent_ms=SINCE)
+    again = say(THIRD, rotate(SECOND, THIRD), sent_ms=SINCE)
+    lie = say(SECOND, early, sent_ms=SINCE)
+    mesh, verdicts = in_every_order(asked, rotated, again, lie)
+    assert verdicts[asked.id] == "key.retired"
+    assert mesh.task(asked.id) is not None
+
+
+def test_what_keys_do_elsewhere_derives_no_task_anew() -> None:
+    mesh = Mesh(ROOM)
+    asked = BOB.say(request())
+    mesh.add(asked, BOB.address)
+    view = mesh.task(asked.id)
+    mesh.add(say(ALICE, identity.Revoke(chain=(), since_ms=SINCE)), ALICE.address)
+    assert mesh.task(asked.id) is view

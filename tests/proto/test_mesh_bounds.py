@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from clawnet_proto import mesh as mesh_module
+from clawnet_proto import thread as thread_module
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import presence, task
 from clawnet_proto.mesh import Mesh
@@ -39,7 +40,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "senders_per_task": 3,
         "waiting_messages": 12,
     }
-    monkeypatch.setattr(mesh_module, "LIMITS", msgspec.structs.replace(LIMITS, **bounds))
+    limits = msgspec.structs.replace(LIMITS, **bounds)
+    monkeypatch.setattr(mesh_module, "LIMITS", limits)
+    monkeypatch.setattr(thread_module, "LIMITS", limits)
 
 
 def strangers(count: int) -> list[Author]:
@@ -196,12 +199,12 @@ def test_what_waits_is_bounded(alice: Author, bob: Author) -> None:
         award = talk.award(bob)
         mesh.add(award, alice.address)
         mesh.add(award, ELSEWHERE)  # a second copy takes no second place
-        assert mesh._waiting_count == sum(map(len, mesh._waiting.values())) <= 12
+        assert len(mesh._unasked) <= 12
     for talk in talks:
         mesh.add(talk.request, alice.address)
     states = [view.stages["draft"].state for view in mesh.tasks() if view.stages["draft"].state == "awarded"]
     assert 1 <= len(states) <= 6
-    assert (mesh._waiting_count, mesh._waiting) == (0, {})
+    assert len(mesh._unasked) == 0
 
 
 @pytest.mark.usefixtures("small")
@@ -210,7 +213,7 @@ def test_more_may_wait_than_a_task_can_hold(alice: Author, bob: Author) -> None:
     award = talk.award(bob)
     mesh = folded(*((talk.start(award), bob.address) for _ in range(11)))
     assert code_of(mesh, talk.request, alice.address) == ""
-    assert (mesh._waiting_count, mesh._waiting) == (0, {})
+    assert len(mesh._unasked) == 0
     assert code_of(mesh, talk.start(award), bob.address) == "state.full"
     assert code_of(mesh, award, alice.address) == ""
 

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import msgspec
 
 from clawnet_proto import mesh as mesh_module
+from clawnet_proto import thread as thread_module
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import handshake, presence
 from clawnet_proto.mesh import Mesh
@@ -56,7 +57,7 @@ def _state(mesh: Mesh, deliveries: list[Delivery]) -> dict[str, Any]:
 
 
 def _check_bounds(deliveries: list[Delivery]) -> None:
-    with patch.object(mesh_module, "LIMITS", _SMALL):
+    with patch.object(mesh_module, "LIMITS", _SMALL), patch.object(thread_module, "LIMITS", _SMALL):
         mesh = Mesh(ROOM)
         for message, address in deliveries:
             assert _refusal(mesh, message, address) in ("", "state.full")
@@ -78,7 +79,8 @@ def _check_accounts(mesh: Mesh) -> None:
     assert len(mesh.peers) <= _SMALL.peers
     assert len(mesh._threads) <= _SMALL.tasks
     assert mesh._size == sum(thread.size for thread in mesh._threads.values()) <= _SMALL.fold_bytes
-    assert mesh._waiting_count == sum(map(len, mesh._waiting.values())) <= _SMALL.waiting_messages
+    assert len(mesh._unasked) <= _SMALL.waiting_messages
+    assert len(mesh._unproven) <= _SMALL.waiting_messages
     for address, dids in mesh._holders.items():
         assert dids and all(address in mesh.peers[did].addresses for did in dids)
     for peer in mesh.peers.values():
