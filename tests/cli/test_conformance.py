@@ -121,10 +121,50 @@ def test_a_program_that_is_no_testee(vectors: str, capsys: pytest.CaptureFixture
     assert "\x1b" not in err and len(err.splitlines()) == 1
 
 
-def test_a_report_that_cannot_be_written(vectors: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_that_cannot_be_opened_is_seen_before_the_run(
+    vectors: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["conformance", "--vectors", vectors, "--junit", str(tmp_path), "--", *program(tmp_path)]
     assert cli.main(arguments) == cli.USAGE
-    assert "cannot be written: Is a directory." in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "cannot be written: Is a directory. Name another file with --junit." in err
+    assert out == "" and not (tmp_path / "starts").exists()
+
+
+def test_results_are_told_even_if_the_report_cannot_be_written(
+    vectors: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["conformance", "--vectors", vectors, "--junit", "/dev/full", "--", *program(tmp_path)]
+    assert cli.main(arguments) == cli.USAGE
+    out, err = capsys.readouterr()
+    assert out.endswith("Passed.\n")
+    assert err == "clawbot: /dev/full cannot be written: No space left on device. Name another file with --junit.\n"
+
+
+def test_the_report_is_written_even_if_nobody_reads_the_results(
+    vectors: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    junit = tmp_path / "junit.xml"
+    junit.write_text("of another run " * 1000)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        cli.main(["conformance", "--vectors", vectors, "--junit", str(junit), "--", *program(tmp_path)])
+    assert ElementTree.parse(junit).getroot().attrib["tests"] == "4"
+
+
+def test_nothing_tested_is_not_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(folder(tmp_path / "vectors", {"a": [uri("a")], "b": [trace("x")]}))
+    junit = tmp_path / "junit.xml"
+    code = 'def answer(request):\n    say({"unsupported": request["op"]})\n'
+    options = ["--class", "verifier", "--only", "trace*", "--junit", str(junit)]
+    arguments = ["conformance", "--vectors", path, *options, "--", *program(tmp_path, code)]
+    assert cli.main(arguments) == cli.FAILED
+    out = capsys.readouterr().out
+    assert "✘ Nothing was tested: the class verifier needs none of these vectors." in out
+    assert out.endswith("NOT passed.\n")
+    assert ElementTree.parse(junit).getroot().attrib["failures"] == "1"
 
 
 def test_a_class_need_not_support_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,7 @@ def answer(request):
         '{"ok":{},"error":"size.carrier"}',
         '{"fine":{}}',
         "[" * 100_000,
+        '{"ok":{"uri":' + "[" * 985 + "]" * 985 + "}}",
     ],
 )
 def test_a_line_that_is_no_answer(attempt: Try, tmp_path: Path, line: str) -> None:
@@ -131,6 +132,34 @@ def test_a_line_that_is_no_answer(attempt: Try, tmp_path: Path, line: str) -> No
     assert verdicts(outcome) == {"uri-a": "passed", "uri-boom": "failed", "uri-c": "passed"}
     assert failed(outcome)["uri-boom"].startswith("The testee wrote a line that is no answer (")
     assert len(starts(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        """say({"error": "e" + "x" * 1_000_000 + "nd"})""",
+        """say({"ok": {"uri": "e" + "x" * 1_000_000 + "nd"}})""",
+        """say({"ok": {"e" + "x" * 1_000_000 + "nd": 1, **right(request)["ok"]}})""",
+    ],
+)
+def test_of_a_long_answer_only_the_ends_are_kept(attempt: Try, code: str) -> None:
+    outcome = attempt(uris(3), f"def answer(request):\n    {code}\n")
+    for result in outcome.results:
+        failure = result.failure
+        assert failure is not None
+        long = max((failure.got, failure.where), key=len)
+        assert len(long) < 5000
+        assert '"ex' in long or long.startswith("/ex")
+        assert long.endswith(('nd"', "nd"))
+        assert failure.where or failure.got_characters > 1_000_000
+
+
+def test_of_a_long_expectation_only_the_ends_are_kept(attempt: Try) -> None:
+    vector = uri("boom", expect={"ok": {"uri": "x" * 100_000}})
+    (result,) = attempt([vector]).results
+    assert result.failure is not None
+    assert len(result.failure.expected) < 5000
+    assert result.failure.expected_characters == 100_002
 
 
 def test_bytes_that_are_no_text(attempt: Try) -> None:
@@ -304,6 +333,23 @@ os.close(writer)
         assert stream.read() == b"x"
 
 
+def test_what_left_the_testees_group_holds_nothing_up(attempt: Try, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # It reads from us, so it ends with this test; until then it holds the testee's outputs open.
+    writer = os.open(pipe, os.O_RDWR)
+    code = f"""
+import subprocess
+subprocess.Popen(["cat"], stdin=os.open({str(pipe)!r}, os.O_RDONLY), start_new_session=True)
+"""
+    try:
+        assert attempt(uris(3), code).passed
+        dying = "def answer(request):\n    sys.exit(1) if boom(request) else say(right(request))\n"
+        assert verdicts(attempt([uri("boom"), uri("c")], code + dying)) == {"uri-boom": "failed", "uri-c": "passed"}
+    finally:
+        os.close(writer)
+
+
 def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
     files = load(folder(tmp_path / "vectors", {"sample": uris(1)}))
     with pytest.raises(ConfigError, match="cannot be started: No such file"):
@@ -357,3 +403,16 @@ def answer(request):
 def test_unsupported_names_the_operation(attempt: Try) -> None:
     outcome = attempt([uri("a")], 'def answer(request):\n    say({"unsupported": "verify"})\n')
     assert failed(outcome) == {"uri-a": 'unsupported "verify"'}
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [[], [trace("x", "y"), SEAL], [SEAL, uri("b", **{"class": "observer"})], [uri("b", **{"class": "observer"})]],
+)
+def test_a_run_in_which_nothing_is_tested_is_not_passed(tmp_path: Path, vectors: Sequence[Vector]) -> None:
+    code = 'def answer(request):\n    say({"unsupported": request["op"]})\n'
+    files = load(folder(tmp_path / "vectors", {"sample": vectors}))
+    outcome = run(files, program(tmp_path, code), implementation="verifier")
+    assert set(verdicts(outcome).values()) <= {"skipped"}
+    assert outcome.faults == ["Nothing was tested: the class verifier needs none of these vectors."]
+    assert not outcome.passed

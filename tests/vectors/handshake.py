@@ -18,7 +18,7 @@ def answer(vector: Vector, checks: Checks = INTACT) -> list[Vector]:
 
 def build() -> Subject:
     subject = Subject("handshake", "Handshakes: one side of conversations of three messages.")
-    for talk in [*responder(), *initiator(), *both(), *versions(), *times()]:
+    for talk in [*responder(), *initiator(), *both(), *versions(), *lists(), *times()]:
         vector = subject.add(talk.about, talk.requirements, steps=talk.steps)
         if any("error" in step["expect"] for step in talk.steps):
             vector["stage"] = "state"
@@ -314,6 +314,61 @@ def versions() -> list[Talk]:
     t.send(H, "greeting")
     t.receive(accept(BOB, ALICE, H, "1", "2", "3"), NO_VERSION)
     t.receive(accept(BOB, ALICE, H, "1"), "confirmed", "1")
+    talks.append(t)
+    return talks
+
+
+def lists() -> list[Talk]:
+    """Of what a side lists and sends itself."""
+    talks = []
+    t = Talk(
+        "initiator: its list is that of its hello",
+        "HS-5",
+        "own-list-is-not-that-of-the-hello",
+        me=ALICE,
+        versions=("1", "2"),
+    )
+    t.send(H, "greeting")
+    t.receive(accept(BOB, ALICE, H, "2", "1", "2"), NO_VERSION)
+    t.receive(accept(BOB, ALICE, H, "1", "1", "2"), "confirmed", "1")
+    talks.append(t)
+
+    t = Talk("responder: of two accepts the later one is to be confirmed", "HS-1", "first-accept-stands")
+    first, second = accept(BOB, ALICE, H, "1"), accept(BOB, ALICE, H, "1", nonce="again")
+    t.receive(H, "answering", "1")
+    t.send(first, "answering", "1")
+    t.send(second, "answering", "1")
+    t.receive(confirm(ALICE, BOB, first, "1"), NOT_ALLOWED)
+    t.receive(confirm(ALICE, BOB, second, "1"), "confirmed", "1")
+    talks.append(t)
+
+    t = Talk("an accept to a hello that did not come", "HS-1", "anything-may-be-sent")
+    t.send(first, NOT_ALLOWED)
+    t.receive(H, "answering", "1")
+    t.send(first, "answering", "1")
+    talks.append(t)
+
+    t = Talk("an accept of one's own hello", "HS-1", "anything-may-be-sent", me=ALICE)
+    t.send(H, "greeting")
+    t.send(accept(ALICE, BOB, H, "1"), NOT_ALLOWED)
+    t.receive(first, "confirmed", "1")
+    talks.append(t)
+
+    t = Talk(
+        "a confirm sent too early changes nothing: the accept still answers the hello",
+        "HS-1",
+        "confirms-are-to-be-answered",
+        me=ALICE,
+    )
+    t.send(H, "greeting")
+    t.send(confirm(ALICE, BOB, first, "1"), "greeting")
+    t.receive(first, "confirmed", "1")
+    talks.append(t)
+
+    t = Talk("a confirm by the responder", "HS-1", "anything-may-be-sent")
+    t.receive(H, "answering", "1")
+    t.send(confirm(BOB, ALICE, first, "1"), NOT_ALLOWED)
+    t.send(first, "answering", "1")
     talks.append(t)
     return talks
 

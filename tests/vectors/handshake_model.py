@@ -14,13 +14,14 @@ TRANSITIONS = table("states")["handshake"]["transitions"]
 
 @dataclass
 class Side:
-    """One handshake. ``expects`` is the id that the next message must answer."""
+    """One handshake. ``expects`` is the id that the next message must answer, ``listed`` what our hello listed."""
 
     other: str
     room: str
     state: str = "idle"
     version: str = ""
     expects: str = ""
+    listed: tuple[str, ...] = ()
 
     def value(self) -> dict[str, str]:
         return {"state": self.state} | ({"version": self.version} if self.version else {})
@@ -58,9 +59,10 @@ class Handshakes:
             )
         return str(found)
 
-    def best(self, others: list[str]) -> str | None:
-        """The highest version in both lists."""
-        both = set(self.versions) & set(others)
+    def best(self, side: Side, others: list[str]) -> str | None:
+        """The highest version in both lists; ours is that of our hello, if it was us who greeted."""
+        ours = side.listed if side.listed and self.checks.hold("own-list-is-not-that-of-the-hello") else self.versions
+        both = set(ours) & set(others)
         if not both:
             return None
         return max(both, key=int) if self.checks.hold("versions-are-texts") else max(both)
@@ -69,13 +71,15 @@ class Handshakes:
         if m.type == "handshake.hello":
             side = self.sides.get(m.id, Side(m.envelope["recipients"][0], m.envelope["room"]))
             side.state = self.after(side, "send_hello")
-            side.expects = m.id
+            side.expects, side.listed = m.id, tuple(m.body["versions"])
             self.sides[m.id] = side
             return side.value()
-        known = self.sides.get(m.envelope["thread"])
-        if known is None:
+        known = self.sides.get(m.envelope["thread"], Side("", ""))
+        ours = m.envelope["thread"] in self.sides and bool(known.listed) == (m.type == "handshake.confirm")
+        if not ours and self.checks.hold("anything-may-be-sent"):
             raise Refused("handshake.not_allowed")
-        if m.type == "handshake.accept":
+        remembered = m.type == "handshake.accept" or not self.checks.hold("confirms-are-to-be-answered")
+        if remembered and (self.checks.hold("first-accept-stands") or not known.expects):
             known.expects = m.id
         return known.value()
 
@@ -128,7 +132,7 @@ class Handshakes:
             if m.body["version"] != side.version and hold("confirmed-version-unread"):
                 raise Refused("handshake.no_version")
             return side.version
-        best = self.best(m.body["versions"])
+        best = self.best(side, m.body["versions"])
         if best is None:
             if hold("no-version-passes"):
                 raise Refused("handshake.no_version")

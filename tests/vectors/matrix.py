@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -38,6 +39,8 @@ def carriers(event: bytes, plane: str, checks: Checks = INTACT) -> list[bytes]:
     wanted = "m.room.message" if plane == "room" else "net.clawnet.direct"
     if value.get("type") != wanted and hold("types-unread"):
         return []
+    if value.get("state_key", "") is None and not hold("null-state-key-passes"):
+        del value["state_key"]
     if "state_key" in value and (value["state_key"] or hold("empty-state-key-passes")) and hold("state-key-unread"):
         return []
     content = value.get("content")
@@ -66,12 +69,17 @@ def carriers(event: bytes, plane: str, checks: Checks = INTACT) -> list[bytes]:
     if not hold("one-spoils-all") and not all(isinstance(item, dict) for item in found):
         return []
     spaces = (",", ":") if hold("written-with-spaces") else (", ", ": ")
-    return [
-        json.dumps(item, ensure_ascii=not hold("written-with-escapes"), separators=spaces)
-        .replace("/", "/" if hold("slashes-escaped") else "\\/")
-        .encode()
-        for item in found
-    ]
+    texts = [json.dumps(item, ensure_ascii=not hold("written-with-escapes"), separators=spaces) for item in found]
+    if not hold("slashes-escaped"):
+        texts = [text.replace("/", "\\/") for text in texts]
+    if not hold("short-escapes-unknown"):
+        texts = [text.replace("\\n", "\\u000a").replace("\\t", "\\u0009") for text in texts]
+    return [unpaired(text).encode() for text in texts]
+
+
+def unpaired(text: str) -> str:
+    """JSON text with lone surrogates as escapes, for they have no UTF-8."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def answer(vector: Vector, checks: Checks = INTACT) -> Vector:
@@ -175,7 +183,7 @@ def case(
 
 def plain(value: object) -> bytes:
     """JSON text without white space and with only the escapes that JSON demands."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return unpaired(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
 
 
 def taken(subject: Subject) -> None:
@@ -186,14 +194,16 @@ def taken(subject: Subject) -> None:
     case(subject, "sixteen carriers", "MX-5 MX-6", event(many), [*many], "")
     case(subject, "the same one twice", "MX-6", event([one, one]), [one, one], "")
     text = {"msgtype": "m.text", "body": "something else"}
-    case(subject, "another msgtype", "MX-6", event([one], content=text), [one], "notices-alone")
+    case(subject, "another msgtype", "MSG-7 MX-6", event([one], content=text), [one], "notices-alone")
     thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root", "is_falling_back": True}}
     case(subject, "in a thread", "MX-6 MX-16", event([one], content=thread), [one], "related-events-are-left-out")
     odd = {"m.relates_to": ["m.replace"], "m.new_content": 7}
     case(subject, "a relation that is none", "MX-6", event([one], content=odd), [one], "related-events-are-left-out")
-    case(subject, "no msgtype and no body", "MX-6", {"type": "m.room.message", "content": {KEY: [one]}}, [one], "")
+    case(
+        subject, "no msgtype and no body", "MSG-7 MX-6", {"type": "m.room.message", "content": {KEY: [one]}}, [one], ""
+    )
     new = {"m.new_content": {KEY: [two]}}
-    case(subject, "new content in what is no edit is not looked at", "MX-6", event([one], content=new), [one], "")
+    case(subject, "new content in what is no edit is not looked at", "MSG-7 MX-6", event([one], content=new), [one], "")
     mixed: list[Any] = [one, "text", 7, True, None, [], {}, two]
     case(
         subject,
@@ -234,6 +244,7 @@ def left(subject: Subject) -> None:
         ("an event of the direct plane in the room", event([one], kind="net.clawnet.direct"), "types-unread", "room"),
         ("an event of the room plane on the direct one", event([one]), "types-unread", "direct"),
         ("a state event", event([one], state_key="x"), "state-key-unread", "room"),
+        ("a state_key that is null", event([one], state_key=None), "null-state-key-passes", "room"),
         ("a state event with an empty key", event([one], state_key=""), "empty-state-key-passes", "room"),
         (
             "a redacted event",
@@ -298,6 +309,13 @@ def texts(subject: Subject) -> None:
             "written-with-spaces",
         ),
         ("an escaped key", r'{"\u0063lawnet":"1"}', '{"clawnet":"1"}', ""),
+        (
+            "control characters",
+            r'"\u0008\u0009\u000a\u000c\u000d\u0000\u001F\u000B"',
+            r'"\b\t\n\f\r\u0000\u001f\u000b"',
+            "short-escapes-unknown",
+        ),
+        ("a lone surrogate", r'"a\uD800b\udc00"', r'"a\ud800b\udc00"', ""),
         ("integers", "[0,-1,9007199254740991]", "[0,-1,9007199254740991]", "written-with-spaces"),
     ):
         raw = f'{{"type":"m.room.message","content":{{"msgtype":"m.notice","{KEY}":[{inside}]}}}}'.encode()

@@ -93,7 +93,14 @@ class Verifier:
     # --- operations ----------------------------------------------------------------------------
 
     def _canonical_read(self, request: Vector) -> Vector:
-        Reader(_bytes(request["text"]).decode(), self.lacks).read()
+        data = _bytes(request["text"])
+        # Python's stand-ins for bytes that are no UTF-8 are surrogates: where it is one, the reader decides.
+        lazily = self.lacks("bytes-decoded-on-the-way")
+        try:
+            text = data.decode("utf-8", "surrogateescape" if lazily else "strict")
+        except UnicodeDecodeError:
+            raise Unreadable("syntax") from None
+        Reader(text, self.lacks).read()
         return {}
 
     def _canonical_write(self, request: Vector) -> Vector:

@@ -160,6 +160,8 @@ class Task:
                 question, last = "", m
             if m.type == "task.result":
                 attempt.result = m
+            elif m.type == "task.progress" and "text" in m.body and not hold("progress-completes"):
+                attempt.state, attempt.result = "completed", m
 
     def place_fault(self, m: Message, award: Message, last: Message, question: str) -> str | None:
         answers = m.envelope["answers"]
@@ -205,7 +207,7 @@ class Task:
                 self.end(attempt, attempt is stage.attempts[-1])
             stage.accepted = self.accepted(stage)
             if stage.accepted is not None:
-                self.digests[stage.name] = stage.accepted.body["output_digest"]
+                self.digests[stage.name] = stage.accepted.body.get("output_digest", "")
         stages = {stage.name: self.stage_value(stage) for stage in self.stages.values()}
         return {"state": self.task_word([value["state"] for value in stages.values()]), "stages": stages}
 

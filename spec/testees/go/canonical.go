@@ -19,7 +19,7 @@ type canonicalReader struct {
 
 // readCanonical gives the value of a canonical text, or the code of its first fault.
 func readCanonical(text string) (any, error) {
-	if !codePoints(text) {
+	if !utf8.ValidString(text) {
 		return nil, fault("canonical.syntax")
 	}
 	r := &canonicalReader{text: text}
@@ -28,24 +28,6 @@ func readCanonical(text string) (any, error) {
 		return nil, fault("canonical.whitespace")
 	}
 	return value, err
-}
-
-// codePoints says whether a text is UTF-8, but for raw surrogates: CAN-13 has a code of its own for those.
-func codePoints(text string) bool {
-	if utf8.ValidString(text) {
-		return true
-	}
-	for text != "" {
-		r, size := utf8.DecodeRuneInString(text)
-		if r == utf8.RuneError && size == 1 {
-			if !surrogate(text) {
-				return false
-			}
-			size = 3
-		}
-		text = text[size:]
-	}
-	return true
 }
 
 func surrogate(text string) bool {
@@ -149,7 +131,7 @@ func (r *canonicalReader) string() (string, error) {
 			out = append(out, r.text[start:r.at]...)
 			r.at++
 			return string(out), nil
-		case c < 0x20 || surrogate(r.text[r.at:]):
+		case c < 0x20: // surrogates are no UTF-8
 			return "", fault("canonical.string")
 		case c == '\\':
 			c, size := canonicalEscape(r.text[r.at:])

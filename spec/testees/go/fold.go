@@ -44,7 +44,7 @@ func (set *mesh) add(carrier, plane, address string) error {
 // folding is one derivation of the state.
 type folding struct {
 	entries  map[string]*entry
-	bySender map[string][]*entry
+	bySender map[string][]*entry // also progress that is not kept: a peer is heard of by it, too (PRE-13)
 	keys     map[string]*keyring
 	peers    map[string]*peer
 	codes    map[string]string // why a message does not count, or nobody acts on it
@@ -55,26 +55,18 @@ func (set *mesh) fold() *folding {
 		entries: maps.Clone(set.entries), bySender: map[string][]*entry{},
 		keys: map[string]*keyring{}, peers: map[string]*peer{}, codes: map[string]string{},
 	}
-	f.group()
+	for _, e := range f.entries {
+		f.bySender[e.sender] = append(f.bySender[e.sender], e)
+	}
 	for did, entries := range f.bySender {
 		f.keys[did] = deriveKeys(did, entries)
+		f.peers[did] = f.derivePeer(did, entries)
 	}
 	for id, e := range f.entries {
 		f.codes[id] = f.keys[e.sender].authority(e.message)
 	}
 	f.dropProgress()
-	f.group()
-	for did, entries := range f.bySender {
-		f.peers[did] = f.derivePeer(did, entries)
-	}
 	return f
-}
-
-func (f *folding) group() {
-	clear(f.bySender)
-	for _, e := range f.entries {
-		f.bySender[e.sender] = append(f.bySender[e.sender], e)
-	}
 }
 
 // counts is ID-26: what a key said that speaks for its sender, or did when it said it.
@@ -83,23 +75,23 @@ func (f *folding) counts(e *entry) bool {
 	return code == "" || code == "key.retired"
 }
 
-// dropProgress is FOLD-8. Only messages that count displace others: anyone can name another as sender.
+// dropProgress is FOLD-8, told apart by key, too: anyone can name another as sender.
 func (f *folding) dropProgress() {
 	type place struct {
-		thread, stage, sender string
-		attempt               int64
+		thread, stage, sender, kid string
+		attempt                    int64
 	}
 	kept := map[place]*entry{}
 	at := func(e *entry) place {
-		return place{e.thread, e.body.text("stage"), e.sender, e.body.integer("attempt")}
+		return place{e.thread, e.body.text("stage"), e.sender, e.kid, e.body.integer("attempt")}
 	}
 	for _, e := range f.entries {
-		if e.typ == "task.progress" && f.counts(e) && (kept[at(e)] == nil || later(e, kept[at(e)])) {
+		if e.typ == "task.progress" && (kept[at(e)] == nil || later(e, kept[at(e)])) {
 			kept[at(e)] = e
 		}
 	}
 	for id, e := range f.entries {
-		if e.typ == "task.progress" && f.counts(e) && kept[at(e)] != e {
+		if e.typ == "task.progress" && kept[at(e)] != e {
 			delete(f.entries, id)
 		}
 	}

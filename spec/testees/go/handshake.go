@@ -58,7 +58,9 @@ func (all *handshakes) send(m *message) (*handshake, error) {
 	if h.role != m.row().Sender {
 		return nil, errNotAllowed
 	}
-	h.last = m.id
+	if m.typ == "handshake.accept" {
+		h.last = m.id
+	}
 	return h, nil
 }
 

@@ -7,7 +7,7 @@ import "slices"
 // keyring is what all rotates, revokes and announces of an identity say of its keys (ID-24).
 type keyring struct {
 	chain    []string
-	givenUp  map[string]int64 // since_ms of the link after a key
+	givenUp  map[string]int64 // since_ms of the link after a key, by the word of the last one
 	disputed bool
 	revoked  bool
 	silent   int64 // since_ms of the revoke that counts
@@ -33,14 +33,15 @@ func lesser[K comparable](least map[K]int64, key K, n int64) {
 }
 
 func deriveKeys(did string, messages []*entry) *keyring {
-	links := map[string]map[string]int64{}      // key, next key: since_ms
+	links := map[string]map[string]bool{}       // key: next keys
 	commitments := map[string]map[string]bool{} // key: digests of next keys
+	ends := map[string]map[string]int64{}       // speaker, key: since_ms of the link after that key
 	revokes := map[string]int64{}
-	commits := func(key, digest string) {
-		if commitments[key] == nil {
-			commitments[key] = map[string]bool{}
+	put := func(texts map[string]map[string]bool, key, text string) {
+		if texts[key] == nil {
+			texts[key] = map[string]bool{}
 		}
-		commitments[key][digest] = true
+		texts[key][text] = true
 	}
 	for _, m := range messages {
 		before := did
@@ -48,33 +49,34 @@ func deriveKeys(did string, messages []*entry) *keyring {
 			link := item.(object)
 			key := link.text("key")
 			public, _ := decodeDid(key) // proven by ID-20, so it is a key
-			commits(before, digest(public))
-			if links[before] == nil {
-				links[before] = map[string]int64{}
+			put(commitments, before, digest(public))
+			put(links, before, key)
+			if ends[m.kid] == nil {
+				ends[m.kid] = map[string]int64{}
 			}
-			lesser(links[before], key, link.integer("since_ms"))
+			lesser(ends[m.kid], before, link.integer("since_ms"))
 			before = key
 		}
 		switch m.typ {
 		case "identity.rotate", "presence.announce":
-			commits(m.kid, m.body.text("next_key_digest"))
+			put(commitments, m.kid, m.body.text("next_key_digest"))
 		case "identity.revoke":
 			lesser(revokes, m.kid, m.body.integer("since_ms"))
 		}
 	}
-	k := &keyring{chain: []string{did}, givenUp: map[string]int64{}}
+	k := &keyring{chain: []string{did}}
 	// No proven chain holds a key twice, so this ends.
 	for key := did; ; {
 		k.disputed = len(commitments[key]) > 1
 		if k.disputed || len(links[key]) == 0 {
 			break
 		}
-		for next, since := range links[key] {
-			k.givenUp[key] = since
+		for next := range links[key] {
 			key = next
 		}
 		k.chain = append(k.chain, key)
 	}
+	k.givenUp = ends[k.last()]
 	k.silent, k.revoked = revokes[k.last()]
 	return k
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// peer is what an identity's last key says of it (ID-27).
+// peer is what an identity's last key says of it, and nothing if it is disputed or revoked (ID-27).
 type peer struct {
 	keys        *keyring
 	announce    *entry // the one that counts
@@ -30,9 +30,12 @@ func origins(announce *entry) (uris []string) {
 
 func (f *folding) derivePeer(did string, entries []*entry) *peer {
 	p := &peer{keys: f.keys[did], proven: map[string]bool{}, left: -1}
+	if p.keys.standing() != "good" {
+		return p
+	}
 	highest := int64(-1)
 	for _, e := range entries {
-		if e.kid != p.keys.last() || !f.counts(e) {
+		if e.kid != p.keys.last() {
 			continue
 		}
 		p.heard = max(p.heard, e.sent)
@@ -46,7 +49,7 @@ func (f *folding) derivePeer(did string, entries []*entry) *peer {
 			}
 			p.equivocates = revision == highest || revision < highest && p.equivocates
 			highest = max(highest, revision)
-			if p.keys.standing() == "good" && (p.announce == nil || precedes(e, p.announce)) {
+			if p.announce == nil || precedes(e, p.announce) {
 				p.announce = e
 			}
 		}

@@ -7,7 +7,10 @@ const isFamily = (type, family) => type.startsWith(`${family}.`);
 
 /** The chain of `identity` (ID-24), from all its messages. */
 export class Chain {
-  /** What is known of each key: the digests it committed to, the links after it, and when it revoked. */
+  /**
+   * What is known of each key: the digests it committed to, the keys after it, since when it says that the keys
+   * before it are given up, and since when the identity.
+   */
   #words = new Map();
   keys;
   disputed = false;
@@ -21,7 +24,7 @@ export class Chain {
       const { commitments, links } = this.#wordsOf(this.keys.at(-1));
       this.disputed = commitments.size > 1;
       if (this.disputed || links.size === 0) break;
-      this.keys.push(links.keys().next().value);
+      this.keys.push(links.values().next().value);
     }
     this.revoked = this.#wordsOf(this.last).revoked;
   }
@@ -31,7 +34,9 @@ export class Chain {
   }
 
   #wordsOf(key) {
-    if (!this.#words.has(key)) this.#words.set(key, { commitments: new Set(), links: new Map(), revoked: undefined });
+    if (!this.#words.has(key)) {
+      this.#words.set(key, { commitments: new Set(), links: new Set(), ends: new Map(), revoked: undefined });
+    }
     return this.#words.get(key);
   }
 
@@ -41,7 +46,9 @@ export class Chain {
       for (const link of body.chain) {
         const words = this.#wordsOf(key);
         words.commitments.add(digest(decodeDid(link.key).bytes));
-        words.links.set(link.key, Math.min(link.since_ms, words.links.get(link.key) ?? Infinity));
+        words.links.add(link.key);
+        const { ends } = this.#wordsOf(kid);
+        ends.set(key, Math.min(link.since_ms, ends.get(key) ?? Infinity));
         key = link.key;
       }
     }
@@ -57,12 +64,10 @@ export class Chain {
   /** ID-25: the code of the stage *authority*, or undefined. */
   judge({ type, kid, sent_ms: sent }) {
     if (isFamily(type, 'identity')) return undefined;
-    const at = this.keys.indexOf(kid);
-    if (at < 0) return this.disputed ? 'key.disputed' : 'key.unproven';
-    const next = this.keys[at + 1];
-    const givenUp = next === undefined ? Infinity : this.#wordsOf(kid).links.get(next);
+    if (!this.keys.includes(kid)) return this.disputed ? 'key.disputed' : 'key.unproven';
+    const givenUp = this.#wordsOf(this.last).ends.get(kid) ?? Infinity;
     if (sent >= Math.min(givenUp, this.revoked ?? Infinity)) return 'key.not_authorized';
-    return next !== undefined || this.disputed || this.revoked !== undefined ? 'key.retired' : undefined;
+    return kid !== this.last || this.disputed || this.revoked !== undefined ? 'key.retired' : undefined;
   }
 
   get standing() {

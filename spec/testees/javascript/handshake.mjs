@@ -11,7 +11,7 @@ function choose(ours, theirs) {
 }
 
 export class Handshakes {
-  /** By the id of the hello (HS-2). */
+  /** By the id of the hello (HS-2). `ours` is the type of the message that is ours to send after it. */
   #all = new Map();
 
   constructor(versions) {
@@ -21,10 +21,11 @@ export class Handshakes {
   /** A message of ours. Only a hello is an event of the table; of the others the id is remembered. */
   send({ id, envelope }) {
     if (envelope.type === 'handshake.hello') {
-      return this.#begin(id, 'send_hello', { peer: envelope.recipients[0], room: envelope.room });
+      const facts = { ours: 'handshake.confirm', peer: envelope.recipients[0], room: envelope.room };
+      return this.#begin(id, 'send_hello', { ...facts, versions: envelope.body.versions });
     }
     const handshake = this.#all.get(envelope.thread);
-    demand(handshake, 'handshake.not_allowed');
+    demand(handshake?.ours === envelope.type, 'handshake.not_allowed');
     if (envelope.type === 'handshake.accept') handshake.accept = id;
     return report(handshake);
   }
@@ -43,14 +44,15 @@ export class Handshakes {
     demand(envelope.body.address.uri === address, 'handshake.not_allowed'); // HS-9
     const version = choose(this.versions, envelope.body.versions);
     demand(version, 'handshake.no_version');
-    return this.#begin(id, 'receive_hello', { peer: envelope.sender, room: envelope.room, version });
+    const facts = { ours: 'handshake.accept', peer: envelope.sender, room: envelope.room };
+    return this.#begin(id, 'receive_hello', { ...facts, version });
   }
 
   #receiveAccept(envelope, address) {
     const handshake = this.#expected(envelope, 'receive_accept', envelope.thread);
     demand(envelope.body.address.uri === address, 'handshake.not_allowed');
     // HS-5: computed again, so that nobody talks the two down.
-    const version = choose(this.versions, envelope.body.versions);
+    const version = choose(handshake.versions, envelope.body.versions);
     demand(version && envelope.body.version === version, 'handshake.no_version');
     handshake.version = version;
     return advance(handshake, 'receive_accept');

@@ -40,8 +40,10 @@ export class Mesh {
 
   /** The state at the moment `now` (testee.md, The fold). Nothing is kept of it: FOLD-15 holds by itself. */
   state(now) {
-    const messages = withoutOldProgress([...this.#messages.values()]);
-    const bySender = groupBy(messages, ({ envelope }) => envelope.sender);
+    const arrived = [...this.#messages.values()];
+    const messages = withoutOldProgress(arrived);
+    // Of all that arrived, for a peer is heard of also by progress that is not kept (PRE-13).
+    const bySender = groupBy(arrived, ({ envelope }) => envelope.sender);
     const chains = new Map([...bySender].map(([did, all]) => [did, new Chain(did, all)]));
     const authority = ({ envelope }) => chains.get(envelope.sender).judge(envelope);
     const presences = new Map([...bySender].map(([did, all]) => [did, new Presence(chains.get(did), all)]));

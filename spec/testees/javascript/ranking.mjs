@@ -13,7 +13,8 @@ function weight({ slots, running, waiting }) {
 /** TASK-18 */
 function score(key, did, candidateWeight) {
   const n = createHash('sha256').update(`${key}\0${did}`).digest().readBigUInt64BE();
-  return -candidateWeight / Math.log((Number(n) + 0.5) / 2 ** 64);
+  const h = (Number(n) + 0.5) / 2 ** 64;
+  return h === 1 ? Infinity : -candidateWeight / Math.log(h);
 }
 
 /** TASK-16: the dids of the candidates, the best first. */

@@ -118,7 +118,7 @@ function readSalted(plaintext) {
   }
   if (!isObject(value) || Object.keys(value).join() !== 'salt,text') return undefined;
   if (typeof value.salt !== 'string' || typeof value.text !== 'string') return undefined;
-  return lengthWithin(value.salt, 22, 22) ? value : undefined;
+  return fromBase64url(value.salt)?.length === 16 ? value : undefined; // TERM-2
 }
 
 const carrierInfo = (recipient) => `clawnet/1/carrier/${recipient}`;

@@ -17,12 +17,13 @@ Json = dict[str, Any]
 
 
 class _Session(msgspec.Struct, kw_only=True):
-    """A handshake with one peer; ``ours`` is the id of our message, which the next one must answer."""
+    """A handshake with one peer: what type is ours to send in it, and the id that the next message must answer."""
 
     machine: Handshake
+    ours: type[Accept | Confirm]
     peer: str
     room: str
-    ours: str = ""
+    answered: str
 
     def told(self) -> Json:
         state = {"state": self.machine.state}
@@ -52,25 +53,30 @@ class Handshakes:
     def _send(self, request: Json) -> Json:
         message = carrier.verify(base64url.decode(request["carrier"]))
         if isinstance(message.body, Hello):
-            session = self._open(message, present(message.envelope.recipients, ("",))[0])
+            # HS-5: what was offered is what the hello says.
+            machine = Handshake(message.body.versions)
+            session = self._open(message, machine, Confirm, present(message.envelope.recipients, ("",))[0])
             session.machine.send_hello(0)
             self._sessions[message.id] = session
-        else:
-            session = self._session(message.envelope.thread)
-        session.ours = message.id
+            return session.told()
+        session = self._session(message.envelope.thread)
+        if not isinstance(message.body, session.ours):
+            raise RemoteProtocolError("handshake.not_allowed", "not ours to send")
+        if session.ours is Accept:
+            session.answered = message.id
         return session.told()
 
     def _receive(self, request: Json) -> Json:
         message = carrier.verify(base64url.decode(request["carrier"]))
         body, envelope = message.body, message.envelope
         if isinstance(body, Hello):
-            session = self._open(message, message.sender)
+            session = self._open(message, Handshake(self._versions), Accept, message.sender)
             _check_address(body, request["address"])
             session.machine.receive_hello(body, 0)
             self._sessions[message.id] = session
             return session.told()
         session = self._session(envelope.thread)
-        if (session.peer, session.room, session.ours) != (message.sender, envelope.room, envelope.answers):
+        if (session.peer, session.room, session.answered) != (message.sender, envelope.room, envelope.answers):
             raise RemoteProtocolError("handshake.not_allowed", "it belongs to another handshake")
         if isinstance(body, Accept):
             # What the table forbids has the same code: it is enough that this comes before the versions.
@@ -85,10 +91,12 @@ class Handshakes:
         session.machine.time_out()
         return session.told()
 
-    def _open(self, message: Message, peer: str) -> _Session:
+    def _open(self, message: Message, machine: Handshake, ours: type[Accept | Confirm], peer: str) -> _Session:
         if message.id in self._sessions:
             raise RemoteProtocolError("handshake.not_allowed", "the handshake is open already")
-        return _Session(machine=Handshake(self._versions), peer=peer, room=message.envelope.room)
+        # The hello of a responder is answered by nothing of theirs until its accept is sent: a confirm answers that.
+        answered = message.id if ours is Confirm else ""
+        return _Session(machine=machine, ours=ours, peer=peer, room=message.envelope.room, answered=answered)
 
     def _session(self, thread: object) -> _Session:
         session = self._sessions.get(str(thread))

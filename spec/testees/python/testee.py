@@ -6,6 +6,7 @@ A thin shell over ``clawnet_proto``, which must be importable; Matrix and rankin
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
@@ -157,6 +158,12 @@ def matrix_uri(request: Json) -> Json:
     return {"uri": addresses.user_uri(name) if name.startswith("@") else addresses.room_uri(name)}
 
 
+def _json_text(value: Any) -> bytes:
+    """MX-7: no white space, escapes as in canonical text, a lone surrogate by its escape."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found.group()):04x}", text).encode()
+
+
 def matrix_carriers(request: Json) -> Json:
     delivery = Delivery(
         transport="matrix",
@@ -168,7 +175,7 @@ def matrix_carriers(request: Json) -> Json:
         received_ms=0,
         live=True,
     )
-    return {"carriers": [base64url.encode(msgspec.json.encode(found)) for found in reading.carriers(delivery)]}
+    return {"carriers": [base64url.encode(_json_text(found)) for found in reading.carriers(delivery)]}
 
 
 def _verified(message: Message) -> Json:

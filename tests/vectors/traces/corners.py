@@ -81,17 +81,52 @@ def keys_in_tasks() -> list[Trace]:
 
     t = Trace(
         "progress-across-rotation",
-        "progress is kept once for a sender, whatever key signed it",
+        "progress is kept once for each key of its sender",
         "FOLD-8 ID-26",
-        "all-progress-is-kept",
+        "keys-displace-progress",
     )
     request = t.request(ALICE)
     award = t.award(ALICE, request, BOB)
     old = t.work(BOB, "task.progress", award, {"index": 0, "tokens": 1, "offset": 0}, ALICE, at=25)
     t.rotate(BOB, 30, at=30)
     new = t.work(BOB, "task.progress", award, {"index": 1, "tokens": 2, "offset": 0}, ALICE, key=1, at=35)
+    over = t.work(BOB, "task.progress", award, {"index": 2, "tokens": 0, "offset": 0}, ALICE, at=31)
     t.expect("messages", **{old.id: None})
+    t.expect_code(over, "key.not_authorized")
     t.expect_code(new, None)
+    traces.append(t)
+
+    t = Trace(
+        "progress-of-a-thief",
+        "progress by a key that was given up does not displace that of the key in use, with a higher index",
+        "FOLD-8 ID-26",
+        "keys-displace-progress",
+    )
+    request = t.request(ALICE)
+    award = t.award(ALICE, request, BOB)
+    t.rotate(BOB, 30, at=30)
+    new = t.work(BOB, "task.progress", award, {"index": 1, "tokens": 2, "offset": 0}, ALICE, key=1, at=35)
+    thief = t.work(BOB, "task.progress", award, {"index": 9, "tokens": 9, "offset": 0}, ALICE, at=36)
+    t.expect_code(new, None)
+    t.expect_code(thief, "key.not_authorized")
+    t.expect_stage(request, state="working")
+    traces.append(t)
+
+    t = Trace(
+        "heard-of-by-overtaken-progress",
+        "a peer is heard of also by progress that is not kept",
+        "PRE-13 FOLD-8",
+        "overtaken-progress-unheard",
+    )
+    first, second = sorted([BOB, CAROL], key=lambda peer: peer.did)
+    t.announce(first)
+    t.deliver(t.announce(second, addresses=[first.address], silent=True), first.address)
+    request = t.request(ALICE)
+    award = t.award(ALICE, request, second)
+    t.work(second, "task.progress", award, {"index": 0, "tokens": 1, "offset": 0}, ALICE, at=60)
+    t.work(second, "task.progress", award, {"index": 1, "tokens": 2, "offset": 0}, ALICE, at=40)
+    t.work(first, "task.progress", award, {"index": 1, "tokens": 2, "offset": 0}, ALICE, at=50)
+    t.expect_live(second)
     traces.append(t)
     return traces
 
@@ -122,7 +157,7 @@ def standings() -> list[Trace]:
     )
     t.announce(ALICE, 5)
     t.announce(ALICE, 5, next_branch="b")
-    t.expect_peer(ALICE, standing="disputed", equivocates=True, announce=None, bound=False)
+    t.expect_peer(ALICE, standing="disputed", equivocates=False, announce=None, bound=False, addresses=[])
     t.expect_live()
     traces.append(t)
 
@@ -234,8 +269,10 @@ def threads() -> list[Trace]:
         "waiting-is-dropped",
     )
     request = t.request(ALICE)
-    body = {"version": "1", "versions": ["1"], "address": {"uri": BOB.address}}
-    accept = t.say(BOB, "handshake.accept", body, recipients=[ALICE.did], thread=request.id, answers=request.id, at=15)
+    answer = {"version": "1", "versions": ["1"], "address": {"uri": BOB.address}}
+    accept = t.say(
+        BOB, "handshake.accept", answer, recipients=[ALICE.did], thread=request.id, answers=request.id, at=15
+    )
     award = t.award(ALICE, request, BOB)
     confirm = t.say(
         ALICE,

@@ -13,7 +13,12 @@ ELSEWHERE = "matrix:roomid/other:example.org"
 
 def build() -> list[Trace]:
     traces = []
-    t = Trace("cross-room-replay", "an award of another room is repeated in this one", "SIG-11 FOLD-1", "rooms-unread")
+    t = Trace(
+        "cross-room-replay",
+        "an award of another room is repeated in this one",
+        "SIG-11 ERR-2 FOLD-1 FOLD-16",
+        "rooms-unread",
+    )
     t.announce(ALICE)
     request = t.request(ALICE)
     award = t.award(ALICE, request, BOB, room=ELSEWHERE, silent=True)
@@ -32,7 +37,12 @@ def build() -> list[Trace]:
     t.expect_task(request, "submitted")
     traces.append(t)
 
-    t = Trace("wrong-plane", "a result sent past the room, a start sent into it", "SIG-10 FOLD-1", "planes-unread")
+    t = Trace(
+        "wrong-plane",
+        "a result sent past the room, a start sent into it",
+        "SIG-10 ERR-2 FOLD-1 FOLD-16",
+        "planes-unread",
+    )
     request = t.request(ALICE)
     award = t.award(ALICE, request, BOB)
     result = t.result(BOB, award, ALICE, silent=True)
@@ -43,7 +53,10 @@ def build() -> list[Trace]:
     traces.append(t)
 
     t = Trace(
-        "too-long-a-life", "what lives longer than its type may is not folded", "SIG-13 FOLD-4", "lifetimes-unread"
+        "too-long-a-life",
+        "what lives longer than its type may is not folded",
+        "SIG-13 ERR-2 FOLD-4 FOLD-16",
+        "lifetimes-unread",
     )
     request = t.request(ALICE)
     award = t.award(ALICE, request, BOB, silent=True)
@@ -57,7 +70,10 @@ def build() -> list[Trace]:
     traces.append(t)
 
     t = Trace(
-        "altered-on-the-way", "a changed signature among good messages", "SIG-4 ERR-3 FOLD-1", "any-signature-passes"
+        "altered-on-the-way",
+        "a changed signature among good messages",
+        "SIG-4 ERR-2 ERR-3 FOLD-1 FOLD-16",
+        "any-signature-passes",
     )
     request = t.request(ALICE)
     award = t.award(ALICE, request, BOB, silent=True)

@@ -221,6 +221,34 @@ def old_keys() -> list[Trace]:
     traces.append(t)
 
     t = Trace(
+        "since-by-a-key-that-was-given-up",
+        "only the last key says since when those before it say nothing more",
+        "ID-24 ID-25",
+        "every-key-says-since",
+    )
+    before = t.request(ALICE, at=8)
+    after = t.request(ALICE, at=12)
+    t.rotate(ALICE, 10, 30, at=30)
+    t.rotate(ALICE, 5, at=31)
+    t.expect_code(before, "key.retired")
+    t.expect_code(after, "key.not_authorized")
+    t.expect_peer(ALICE, standing="good", key=ALICE.key(2).did)
+    traces.append(t)
+
+    t = Trace(
+        "since-without-a-word",
+        "the last key is disputed and gave no moment: what later keys say does not count",
+        "ID-24 ID-25",
+        "every-key-says-since",
+    )
+    request = t.request(ALICE, at=20)
+    t.rotate(ALICE, 10, 30, at=30)
+    t.rotate(ALICE, 10, 30, branches=["", "b"], at=31)
+    t.expect_code(request, "key.retired")
+    t.expect_peer(ALICE, standing="disputed", key=ALICE.key(1).did)
+    traces.append(t)
+
+    t = Trace(
         "request-that-does-not-count",
         "a task whose request is not authorized is none; the rest waits",
         "ID-26 FOLD-7",
@@ -291,6 +319,20 @@ def revocations() -> list[Trace]:
     t.revoke(ALICE, 20, at=31)
     t.expect_code(request, "key.not_authorized")
     t.expect_no_task()
+    traces.append(t)
+
+    t = Trace(
+        "revoke-holds-for-all-keys",
+        "from the moment of a revoke on no key of the chain says anything, though a link names a later one",
+        "ID-23 ID-25",
+        "revokes-hold-for-their-key-alone",
+    )
+    before = t.request(ALICE, at=19)
+    between = t.request(ALICE, at=25)
+    t.revoke(ALICE, 20, 30, at=40)
+    t.expect_code(before, "key.retired")
+    t.expect_code(between, "key.not_authorized")
+    t.expect_peer(ALICE, standing="revoked", key=ALICE.key(1).did, addresses=[])
     traces.append(t)
 
     t = Trace("rotation-after-revocation", "the way back from a revoke is a rotation", "ID-23 ID-24", "any-key-revokes")

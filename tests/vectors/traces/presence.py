@@ -114,7 +114,7 @@ def addresses() -> list[Trace]:
     t = Trace(
         "relayed-copy-first",
         "a relayed copy does not use up the place of the original",
-        "ID-14 FOLD-3",
+        "ID-13 ID-14 FOLD-3",
         "first-copy-alone-counts",
     )
     t.announce(ALICE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.vectors.peer import Peer
 from tests.vectors.traces.scene import Trace
 from tests.vectors.writing import NOW_MS, digest
@@ -15,17 +17,23 @@ def build() -> list[Trace]:
 
 def whole() -> list[Trace]:
     traces = []
-    t = Trace("plain-task", "a task from the announces to the receipt", "FOLD-2 FOLD-6 TASK-47", "waiting-is-dropped")
-    t.announce(ALICE)
-    t.announce(BOB)
-    request = t.request(ALICE)
-    award = t.award(ALICE, request, BOB)
-    result = t.result(BOB, award, ALICE)
-    t.close(ALICE, request, result)
-    t.expect_task(request, "completed")
-    t.expect_stage(request, state="completed", attempts=["completed"], executions=1, accepted=result)
-    t.expect_live(ALICE, BOB)
-    traces.append(t)
+    plain = ("plain-task", "a task from the announces to the receipt", "FOLD-2 FOLD-6 TASK-47", "waiting-is-dropped")
+    extended = ("extended-task", "the same with an extension that nobody knows in each message", "VER-10 TASK-47")
+    for name, about, requirements, *kills in (plain, extended):
+        t = Trace(name, about, requirements, kills[0] if kills else "extended-is-dropped")
+        more: dict[str, Any] = (
+            {} if kills else {"extensions": {"org.example.state": {"state": "canceled", "attempt": 9}}}
+        )
+        t.announce(ALICE, **more)
+        t.announce(BOB, **more)
+        request = t.request(ALICE, **more)
+        award = t.award(ALICE, request, BOB, **more)
+        result = t.result(BOB, award, ALICE, **more)
+        t.close(ALICE, request, result, **more)
+        t.expect_task(request, "completed")
+        t.expect_stage(request, state="completed", attempts=["completed"], executions=1, accepted=result)
+        t.expect_live(ALICE, BOB)
+        traces.append(t)
 
     t = Trace(
         "all-messages-of-a-task",
@@ -396,5 +404,19 @@ def progress() -> list[Trace]:
     stays, goes = (one, two) if one.id > two.id else (two, one)
     t.expect_code(stays, None)
     t.expect("messages", **{goes.id: None})
+    traces.append(t)
+
+    t = Trace(
+        "progress-with-the-whole-text",
+        "progress that shows the whole output is no result",
+        "TASK-34 TASK-47",
+        "progress-completes",
+    )
+    request = t.request(ALICE)
+    award = t.award(ALICE, request, BOB)
+    body = {"index": 0, "tokens": 3, "offset": 0, "text": "Scattering."}
+    t.expect_code(t.work(BOB, "task.progress", award, body, ALICE), None)
+    t.close(ALICE, request, outcome="failed")
+    t.expect_stage(request, state="working", attempts=["working"], executions=0, accepted=None)
     traces.append(t)
     return traces
