@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -12,6 +13,9 @@ import pytest
 
 from bots.homeserver import Homeserver
 from tests.matrix_client import Account, MatrixClient
+
+# A shell without job control starts what runs in the background with Ctrl-C switched off, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NewAccount = Callable[[str], Awaitable[Account]]
 NewClient = Callable[[str], Awaitable[MatrixClient]]
