@@ -127,7 +127,7 @@ def _decode_exactly(carrier: Carrier) -> Envelope[Any]:
 
 
 def _check_envelope(envelope: Envelope[Any]) -> None:
-    """Schema rules beyond types, and critical extensions; after ``_decode_envelope``."""
+    """Schema rules beyond types, and critical extensions; after the types are known to fit."""
     if envelope.clawnet != PROTOCOL_VERSION:
         raise RemoteProtocolError("carrier.mismatch")
     rule = TYPES[envelope.type]

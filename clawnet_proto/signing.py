@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
+from typing import Final
 
 from clawnet_proto import base64url
 
 PAYLOAD_TYPE = "application/vnd.clawnet.envelope.v1+json"
-_HEAD = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} ".encode()
+COMMITMENT_TYPE = "application/vnd.clawnet.commitment.v1+json"
 
 
-def signed_bytes(envelope: bytes) -> bytes:
-    """The DSSE pre-authentication encoding of our payload type and an envelope's UTF-8 bytes."""
-    return b"%b%d %b" % (_HEAD, len(envelope), envelope)
+def _pre_authentication(payload_type: str) -> Callable[[bytes], bytes]:
+    """The DSSE pre-authentication encoding (version 1) for payloads of one type."""
+    head = f"DSSEv1 {len(payload_type)} {payload_type} ".encode()
+    return lambda payload: b"%b%d %b" % (head, len(payload), payload)
+
+
+signed_bytes: Final = _pre_authentication(PAYLOAD_TYPE)
+"""What a signature over an envelope's UTF-8 bytes is made of."""
+committed_bytes: Final = _pre_authentication(COMMITMENT_TYPE)
+"""What a commitment to the next key is made of (ID-19)."""
 
 
 def message_id(signed: bytes) -> str:

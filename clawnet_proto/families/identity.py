@@ -9,12 +9,9 @@ from msgspec import Meta, UnsetType
 from clawnet_proto import base64url, canonical
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.keys import SigningKey, decode_did, verify
-from clawnet_proto.signing import digest
+from clawnet_proto.signing import committed_bytes, digest
 from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import UNSET, Did, Digest, Line, Millis, Record, Signature
-
-COMMITMENT_TYPE = "application/vnd.clawnet.commitment.v1+json"
-_HEAD = f"DSSEv1 {len(COMMITMENT_TYPE)} {COMMITMENT_TYPE} ".encode()
 
 
 class Link(Record, frozen=True, kw_only=True):
@@ -72,5 +69,6 @@ def prove_chain(identity: str, chain: tuple[Link, ...]) -> None:
 
 
 def _statement(identity: str, generation: int, following: bytes) -> bytes:
-    statement = canonical.encode({"generation": generation, "identity": identity, "next_key_digest": digest(following)})
-    return b"%b%d %b" % (_HEAD, len(statement), statement)
+    return committed_bytes(
+        canonical.encode({"generation": generation, "identity": identity, "next_key_digest": digest(following)})
+    )

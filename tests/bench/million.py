@@ -33,6 +33,6 @@ async def run(report: Report) -> None:
             yardstick=f"after {_COUNTS[0]:,}",
             yardstick_figure=early,
             ratio=late / early,
-            at_most=1.1,
+            at_most=1.05,
         )
     )

@@ -17,7 +17,7 @@ from clawnet_proto.specification import ERRORS, LIMITS
 from tests.proto.authoring import canonical_text, some_digest
 from tests.proto.faults import ALICE, BOB, FAULTS, VALUES, Draft, Fault, copy, nested, verdict
 from tests.proto.samples import envelopes, request
-from tests.proto.slow_verifier import judge
+from tests.vectors.mutants_message import judge
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from clawnet_proto.signing import digest, signed_bytes
 from clawnet_proto.specification import ERRORS
 from tests.proto.authoring import canonical_text
 from tests.proto.faults import ALICE, BOB, VALUES, copy, nested, verdict
-from tests.proto.slow_verifier import judge
+from tests.vectors.mutants_message import judge
 
 JUNK = st.one_of(
     st.sampled_from([None, True, False, 0, -1, 1, 2**53, 0.5, "", "x", "Upper", "x\n", "\x00", "é", "\ud800"]),
@@ -71,7 +71,7 @@ def altered_texts(draw: st.DrawFn) -> str:
 
 @settings(max_examples=900)
 @given(altered_values() | altered_texts())
-def test_a_signed_text_is_judged_as_the_slow_verifier_judges_it(env: str) -> None:
+def test_a_signed_text_is_judged_as_the_independent_verifier_judges_it(env: str) -> None:
     carrier = ALICE.carrier_of(env)
     assert verdict(carrier) == judge(carrier)
 
@@ -88,7 +88,7 @@ def altered_carriers(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=400)
 @given(altered_carriers() | st.binary(max_size=60))
-def test_any_bytes_are_judged_as_the_slow_verifier_judges_them(data: bytes) -> None:
+def test_any_bytes_are_judged_as_the_independent_verifier_judges_them(data: bytes) -> None:
     assert verdict(data) == judge(data)
 
 

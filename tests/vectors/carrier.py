@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.vectors.json_reader import read_json
 from tests.vectors.samples import BODIES, envelope
 from tests.vectors.writing import (
     ALICE,
@@ -90,6 +91,8 @@ GOOD: list[tuple[str, str, bytes]] = [
     ("a member twice, the first one no text", "MSG-4", _put('{"clawnet"', '{"sig":null,"clawnet"')),
     ("a member twice, once with an escaped name", "MSG-4", _put('{"clawnet"', '{"\\u006bid":"","clawnet"')),
     ("a member thrice, the last one right", "MSG-4", _put('{"clawnet"', '{"sig":"","kid":"","sig":1,"clawnet"')),
+    ("a member twice, the first one nested 5000 deep", "MSG-4 SIG-8",
+     _put('{"clawnet"', '{"sig":' + "[" * 5000 + "]" * 5000 + ',"clawnet"')),
     ("as large as a carrier can be, by white space", "MSG-6 LIM-1", CARRIER + b" " * (_C - len(CARRIER))),
     ("as large as an envelope can be", "MSG-6 LIM-1", ALICE.carrier(_of_bytes(_E))),
     ("as large as an envelope can be, in letters with marks", "MSG-6", ALICE.carrier(_of_bytes(_E, "\u00e9"))),
@@ -256,7 +259,7 @@ def build() -> Subject:
     """All vectors of the subject."""
     subject = Subject("carrier", "carriers: size, JSON, members, version, key and signature, and the order of checks")
     for about, requirements, carrier in GOOD:
-        members = json.loads(carrier)
+        members = read_json(carrier.decode(), lambda name: False)
         value = json.loads(members["env"])
         if canonical(value) != members["env"].encode():
             raise ValueError(f"{about}: this envelope is no canonical text")

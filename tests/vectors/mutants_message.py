@@ -16,6 +16,8 @@ from tests.vectors.canonical_reader import MUTANTS as CANONICAL_MUTANTS
 from tests.vectors.canonical_reader import Reader, Unreadable
 from tests.vectors.json_reader import JSON_MUTANTS, NoJson, read_json
 from tests.vectors.key_judge import KEY_MUTANTS, KeyJudge, Unsound
+from tests.vectors.message_model import chain_proven
+from tests.vectors.mutants_fold import INTACT
 from tests.vectors.shapes import Fitting
 from tests.vectors.writing import (
     ENVELOPE_TYPE,
@@ -262,6 +264,8 @@ class Verifier:
         code = self._bodies.judge(value)
         if code:
             _fault(code)
+        if kind.startswith("identity.") and not chain_proven(value, INTACT):
+            _fault("identity.broken_chain")
 
     def _check_more_than_asked(self, value: dict[str, Any]) -> None:
         """What only the verifiers of STRICTER look at."""
@@ -322,3 +326,11 @@ def _bytes(text: str) -> bytes:
 
 def _told(envelope: dict[str, Any]) -> Vector:
     return {name: envelope[name] for name in ("id", "sender", "kid", "type")}
+
+
+_INTACT = Verifier()
+
+
+def judge(data: bytes) -> str:
+    """The code of a carrier's first fault up to the stage *critical*, "" if there is none: by the intact verifier."""
+    return str(_INTACT.answer("verify", {"carrier": b64(data)}).get("error", ""))

@@ -1,4 +1,4 @@
-"""Any bytes are a message, and it says what was signed, or have the one code that the slow verifier names."""
+"""Any bytes are a message, and it says what was signed, or have the one code that the independent verifier names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clawnet_proto.signing import digest, signed_bytes
 from tests.fuzz.mutation import mutated_bytes, mutated_json
 from tests.proto.authoring import canonical_text
 from tests.proto.faults import ALICE, BOB, LOW_ORDER_DID, VALUES
-from tests.proto.slow_verifier import judge
+from tests.vectors.mutants_message import judge
 
 
 def check(data: bytes) -> None:

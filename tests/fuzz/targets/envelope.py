@@ -1,4 +1,4 @@
-"""Any signed text is judged as the slow verifier judges it, and the same after a server wrote its carrier anew."""
+"""Any signed text is judged as the independent verifier judges it, also after a server wrote its carrier anew."""
 
 from __future__ import annotations
 

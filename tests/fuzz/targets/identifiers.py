@@ -17,7 +17,7 @@ from tests.fuzz.mutation import mutated_bytes
 from tests.fuzz.plain import text_of
 from tests.proto.faults import ALICE, BOB, LOW_ORDER_DID
 from tests.proto.samples import SEALED
-from tests.proto.slow_verifier import judge
+from tests.vectors.mutants_message import judge
 
 _KEY = SealKey(bytes(range(32)))
 
@@ -48,7 +48,7 @@ def _decoded(text: str) -> bytes | None:
 
 
 def _check_did(text: str) -> None:
-    # The slow verifier gets past the key to the missing signature only if it takes the key.
+    # The independent verifier gets past the key to the missing signature only if it takes the key.
     carrier = json.dumps({"clawnet": "1", "kid": text, "env": "", "sig": ""}).encode()
     judged = judge(carrier)
     found = _outcome(lambda: decode_did(text))
