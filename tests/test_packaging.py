@@ -121,6 +121,8 @@ def test_the_command_answers(isolated: Path, tmp_path: Path) -> None:
 )
 def test_the_suite_passes_against_the_wheel(isolated: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    # For the generator of the vectors, which is to know nothing of the package; that has its own copy in the wheel.
+    shutil.copytree(CHECKOUT / "spec", tmp_path / "spec", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)  # for pytest's settings
     output = run(isolated / "bin" / "python", "-m", "pytest", "-q", *parts, cwd=tmp_path)
     assert " passed" in output
