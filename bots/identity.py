@@ -13,10 +13,10 @@ import msgspec
 from bots.errors import ConfigError
 from bots.key_record import KeyRecord, Revocation, read_record, write_record
 from bots.paths import make_private
-from bots.rendering import clean
 from clawnet_proto.errors import KeyFileError
 from clawnet_proto.families.identity import Link, commit
 from clawnet_proto.keys import SigningKey, read_key_file, write_key_file
+from clawnet_proto.rendering import clean
 from clawnet_proto.sealing import SealKey
 from clawnet_proto.signing import digest
 from clawnet_proto.specification import LIMITS

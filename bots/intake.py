@@ -16,13 +16,13 @@ import msgspec
 from bots.behaviours import Question, Received
 from bots.events import AnyEvent, MessageSeen
 from bots.identity import Identity
-from bots.rendering import clean, line
 from bots.transports import Delivery, Transport
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.freshness import check_addressing, check_time
 from clawnet_proto.mesh import Binding, Mesh
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import clean, line
 from clawnet_proto.sealed_carrier import open_carrier
 from clawnet_proto.specification import ERRORS, TYPES
 from clawnet_proto.wire import present

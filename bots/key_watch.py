@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from bots.identity import Identity
-from bots.rendering import clean
 from clawnet_proto.mesh import Mesh, Peer
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import clean
 from clawnet_proto.specification import LIMITS, TYPES
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bots.behaviours import Posting
-from bots.rendering import full
 from bots.store import Entry
 from clawnet_proto.families.presence import Address
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import full
 from clawnet_proto.wire import present
 
 

@@ -16,7 +16,6 @@ from bots.errors import ClawbotError, ConfigError
 from bots.events import AnyEvent, Notice, TaskEnded
 from bots.identity import Identity
 from bots.ranking import capable
-from bots.rendering import clean, short
 from bots.requests import (
     AgentStatus,
     Answer,
@@ -41,6 +40,7 @@ from clawnet_proto.families import task
 from clawnet_proto.families.presence import Announce, StageKind
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.mesh import Peer
+from clawnet_proto.rendering import clean, short
 from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 

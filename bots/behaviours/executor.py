@@ -19,13 +19,13 @@ from bots.behaviours.stage_output import StageOutput
 from bots.behaviours.stage_run import StageRun, choose_model
 from bots.errors import ClawbotError, EngineError, StoreError
 from bots.quota import Bucket, Quotas, is_listed
-from bots.rendering import clean, short
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_prompt import render
 from clawnet_proto.families.task_state import DECLINED, AttemptView, TaskView
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import clean, short
 from clawnet_proto.wire import present
 
 log = logging.getLogger(__name__)

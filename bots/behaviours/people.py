@@ -19,11 +19,11 @@ from bots.behaviours.requester import Order, RequesterBehaviour
 from bots.errors import ClawbotError
 from bots.quota import Bucket, is_listed
 from bots.ranking import ranked
-from bots.rendering import clean, short
 from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.mesh import Peer
+from clawnet_proto.rendering import clean, short
 from clawnet_proto.signing import digest
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from bots.author import KEYS_LIFETIME_MS
 from bots.behaviours import USUAL, Context, Posting, Received
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.events import Notice
-from bots.rendering import clean
 from bots.store import Store
 from clawnet_proto import PROTOCOL_VERSION, __version__
 from clawnet_proto.families import presence
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import clean
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ from bots.behaviours.awarding import Hopeless, award, expected_offers, needs_awa
 from bots.behaviours.errand import Errand, Order
 from bots.errors import ClawbotError
 from bots.events import Notice, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
-from bots.rendering import clean, short
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import clean, short
 from clawnet_proto.signing import digest
 from clawnet_proto.wire import present
 

@@ -13,10 +13,10 @@ from bots.behaviours import Context, long_texts
 from bots.behaviours.job import Job, is_sealed, seal_key
 from bots.behaviours.stage_run import Output
 from bots.errors import EngineError
-from bots.rendering import short
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import LocalProtocolError
 from clawnet_proto.families import task
+from clawnet_proto.rendering import short
 from clawnet_proto.signing import digest
 from clawnet_proto.specification import LIMITS
 

@@ -19,10 +19,10 @@ from bots.control import call, socket_path
 from bots.errors import ConfigError
 from bots.events import Notice
 from bots.lifetime import taking_part
-from bots.rendering import clean
 from bots.requests import AnyAnswer, AnyRequest, IdentityState, Revoke, Rotate
 from bots.service import Service, identity_state
 from bots.store import Store
+from clawnet_proto.rendering import clean
 
 _WARNINGS = {
     "rotate": "The key in use is given up for good; the identity stays the same.",

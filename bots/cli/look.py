@@ -11,7 +11,6 @@ from bots.cli import OK
 from bots.cli.printing import Printer
 from bots.cli.session import answers
 from bots.cli.terminal import printable, write_json, write_line
-from bots.rendering import short
 from bots.requests import (
     AgentStatus,
     Answer,
@@ -25,6 +24,7 @@ from bots.requests import (
     TaskSeen,
     Watch,
 )
+from clawnet_proto.rendering import short
 
 _REQUESTS: dict[str, Callable[[argparse.Namespace], AnyRequest]] = {
     "peers": lambda options: Peers(room=(options.room or [""])[0], everyone=options.all),

@@ -8,8 +8,8 @@ from typing import TextIO
 
 from bots.cli.terminal import Painted, write, write_line
 from bots.events import MessageSeen, Notice, PeerConfirmed, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
-from bots.rendering import clean, short
 from bots.requests import AnyAnswer
+from clawnet_proto.rendering import clean, short
 
 _SIGNS = {"bound": "✔", "unbound": "?", "relayed": "↷", "invalid": "✘"}
 _STATES = {

@@ -19,13 +19,13 @@ from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
 from bots.identity import Identity
 from bots.paths import paths_of
-from bots.rendering import clean, line, short
 from bots.transports import Delivery
 from bots.transports.matrix import reading
 from clawnet_proto.errors import RemoteProtocolError, TranscriptError
 from clawnet_proto.freshness import check_addressing, check_lifetime
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.message import Message
+from clawnet_proto.rendering import clean, line, short
 from clawnet_proto.sealed_carrier import open_carrier
 from clawnet_proto.specification import ERRORS, TYPES
 from clawnet_proto.transcript import Entry, read

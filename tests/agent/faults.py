@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from bots.transports.matrix import writing
 from clawnet_proto import base64url
+from clawnet_proto.bindings import matrix as binding
 from clawnet_proto.families import handshake, task
 from clawnet_proto.families.presence import Address
 from clawnet_proto.keys import encode_did
@@ -171,14 +171,14 @@ REFUSED: dict[str, tuple[str, Make]] = {
 
 # What an event holds that carries nothing at all.
 UNREADABLE: dict[str, Callable[[Stranger, Carrier, Carrier], dict[str, Any]]] = {
-    "carriers that are texts": lambda eve, *bad: {writing.CARRIERS: [json.dumps(carrier) for carrier in bad]},
-    "no array": lambda eve, *bad: {writing.CARRIERS: {"0": bad[0]}},
-    "too many": lambda eve, *bad: {writing.CARRIERS: [*bad, *[bad[0]] * 15]},
-    "none": lambda eve, *bad: {writing.CARRIERS: []},
+    "carriers that are texts": lambda eve, *bad: {binding.CARRIERS: [json.dumps(carrier) for carrier in bad]},
+    "no array": lambda eve, *bad: {binding.CARRIERS: {"0": bad[0]}},
+    "too many": lambda eve, *bad: {binding.CARRIERS: [*bad, *[bad[0]] * 15]},
+    "none": lambda eve, *bad: {binding.CARRIERS: []},
     "an edit": lambda eve, *bad: {
-        writing.CARRIERS: list(bad),
-        "m.new_content": {"msgtype": "m.notice", "body": "x", writing.CARRIERS: list(bad)},
+        binding.CARRIERS: list(bad),
+        "m.new_content": {"msgtype": "m.notice", "body": "x", binding.CARRIERS: list(bad)},
         "m.relates_to": {"rel_type": "m.replace", "event_id": "$event-1"},
     },
-    "new content alone": lambda eve, *bad: {"m.new_content": {writing.CARRIERS: list(bad)}},
+    "new content alone": lambda eve, *bad: {"m.new_content": {binding.CARRIERS: list(bad)}},
 }

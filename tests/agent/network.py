@@ -13,6 +13,7 @@ import msgspec
 from bots.errors import Refused, RetryLater
 from bots.transports import Delivery, Inbox, Parcel, PersonText, Plane, Room
 from bots.transports.matrix import addresses, reading, writing
+from clawnet_proto.bindings import matrix as binding
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.message import Message
@@ -121,7 +122,7 @@ class Network:
     def post(self, sender: str, content: dict[str, Any], *, event_id: str = "", **fields: Any) -> str:
         """Put an event into the room and return its id; ``fields`` replace or join those of the event."""
         event_id = event_id or self.fresh_id()
-        event = self._event(sender, writing.MESSAGE, content) | {"event_id": event_id} | fields
+        event = self._event(sender, binding.MESSAGE, content) | {"event_id": event_id} | fields
         self.timeline.append(event)
         for address in [address for address in self.accounts if address not in self.outside]:
             self._carry(self._passage("room", event, address))
@@ -129,7 +130,7 @@ class Network:
 
     def send(self, sender: str, to: str, content: dict[str, Any]) -> None:
         """Send an event to one account."""
-        event = self._event(sender, writing.DIRECT, content)
+        event = self._event(sender, binding.DIRECT, content)
         self.direct.append((sender, to, event))
         if to in self.accounts:
             self._carry(self._passage("direct", event, to))
@@ -296,7 +297,7 @@ def lend_key(seal: SealKey, did: str) -> None:
 def messages_of(event: dict[str, Any]) -> list[Message]:
     """The messages an event carries that verify, those sealed to a key of the test's own opened."""
     found = []
-    for carrier in event["content"].get(writing.CARRIERS, ()):
+    for carrier in event["content"].get(binding.CARRIERS, ()):
         try:
             found.append(verify(_opened(event, carrier)))
         except (RemoteProtocolError, UnicodeEncodeError):
@@ -306,7 +307,7 @@ def messages_of(event: dict[str, Any]) -> list[Message]:
 
 def _opened(event: dict[str, Any], carrier: Any) -> bytes:
     text = json.dumps(carrier, ensure_ascii=False, separators=(",", ":")).encode()
-    if event["type"] != writing.DIRECT or not isinstance(carrier, dict) or carrier.get("seal_key") not in _SEAL_KEYS:
+    if event["type"] != binding.DIRECT or not isinstance(carrier, dict) or carrier.get("seal_key") not in _SEAL_KEYS:
         return text
     seal, did = _SEAL_KEYS[carrier["seal_key"]]
     return open_carrier(text, (seal,), did)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bots.transports.matrix import writing
+from clawnet_proto.bindings import matrix as binding
 from clawnet_proto.families import presence
 from clawnet_proto.message import Message
 from clawnet_proto.sealing import SealKey
@@ -30,7 +30,7 @@ class Stranger(Author):
     def post(self, *carriers: bytes | dict[str, Any], body: str = "words", **content: Any) -> str:
         """Put carriers into the room, in one event, and return its id."""
         parsed = [json.loads(carrier) if isinstance(carrier, bytes) else carrier for carrier in carriers]
-        given = {"msgtype": "m.notice", "body": body, writing.CARRIERS: parsed}
+        given = {"msgtype": "m.notice", "body": body, binding.CARRIERS: parsed}
         return self.network.post(self.address, given | content)
 
     def write(self, text: str, **content: Any) -> str:
@@ -39,7 +39,7 @@ class Stranger(Author):
 
     def send(self, to: str, *carriers: bytes) -> None:
         """Send carriers directly."""
-        self.network.send(self.address, to, {writing.CARRIERS: [json.loads(carrier) for carrier in carriers]})
+        self.network.send(self.address, to, {binding.CARRIERS: [json.loads(carrier) for carrier in carriers]})
 
     def announcement(self, **changes: Any) -> bytes:
         """An announce that binds the account."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bots.events import MessageSeen
-from bots.transports.matrix import writing
+from clawnet_proto.bindings import matrix as binding
 from clawnet_proto.carrier import verify
 from clawnet_proto.families import handshake
 from clawnet_proto.families.presence import Address
@@ -127,7 +127,7 @@ class TestEventsThatCarryNothing:
             content = {
                 "msgtype": "m.notice",
                 "body": "x",
-                writing.CARRIERS: [asked, awarding(door.eve, asked, door.bert)],
+                binding.CARRIERS: [asked, awarding(door.eve, asked, door.bert)],
             }
             room.network.post(door.eve.address, content, **fields)
             door.eve.post(*door.good())
@@ -144,10 +144,10 @@ class TestEventsThatCarryNothing:
             event = next(event for event in room.network.timeline if event["content"]["body"].startswith("ada: asks"))
             carriers = [
                 carrier | {"env": carrier["env"].replace("mesh", "mess")}
-                for carrier in event["content"][writing.CARRIERS]
+                for carrier in event["content"][binding.CARRIERS]
             ]
             relation = {"rel_type": "m.replace", "event_id": event["event_id"]}
-            content = {"msgtype": "m.notice", "body": "edited", writing.CARRIERS: carriers, "m.relates_to": relation}
+            content = {"msgtype": "m.notice", "body": "edited", binding.CARRIERS: carriers, "m.relates_to": relation}
             room.network.post(ada.address, content | {"m.new_content": content})
             end = await ada.outcome(task_id)
             assert (end.text, engine.prompts) == ("done", [QUESTION])

@@ -12,8 +12,8 @@ from bots.envelopes import Envelopes
 from bots.errors import ClawbotError
 from bots.events import MessageSeen
 from bots.store import Store
-from bots.transports.matrix import writing
 from clawnet_proto import base64url
+from clawnet_proto.bindings import matrix as binding
 from clawnet_proto.errors import LocalProtocolError
 from clawnet_proto.families import handshake, presence, task
 from clawnet_proto.mesh import Mesh
@@ -36,8 +36,8 @@ def carriers_to(room: Room, address: str) -> list[tuple[str, dict[str, Any]]]:
     found = []
     for _, to, event in room.network.direct:
         if to == address:
-            for carrier in event["content"][writing.CARRIERS]:
-                content = {**event, "content": {writing.CARRIERS: [carrier]}}
+            for carrier in event["content"][binding.CARRIERS]:
+                content = {**event, "content": {binding.CARRIERS: [carrier]}}
                 found += [(message.type, carrier) for message in messages_of(content)]
     return found
 

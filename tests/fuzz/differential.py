@@ -23,8 +23,8 @@ from random import Random
 from typing import Any
 
 from bots.conformance.testee import Broken, Testee
-from bots.transports.matrix.writing import CARRIERS
 from clawnet_proto import base64url
+from clawnet_proto.bindings.matrix import CARRIERS
 from clawnet_proto.signing import digest, signed_bytes
 from clawnet_proto.specification import directory
 from tests.conformance import testees

@@ -22,7 +22,7 @@ from bots.transports.matrix import events as answers
 from bots.transports.matrix.events import JoinedRoom, Membership, MembershipBefore, Sync, part
 from bots.transports.matrix.history import Event, History
 from bots.transports.matrix.rooms import Position, RoomState
-from bots.transports.matrix.writing import DIRECT, MESSAGE
+from clawnet_proto.bindings.matrix import DIRECT, MESSAGE
 
 log = logging.getLogger(__name__)
 

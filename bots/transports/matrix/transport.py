@@ -21,6 +21,7 @@ from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.history import History
 from bots.transports.matrix.members import Members
 from bots.transports.matrix.membership import Membership
+from clawnet_proto.bindings.matrix import DIRECT, MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +293,7 @@ class MatrixTransport:
     async def _send(self, parcel: Parcel) -> str:
         if parcel.plane == "direct":
             messages = writing.direct_messages(parcel)
-            await self._account.call(wire.send_to_device(writing.DIRECT, messages, parcel.txn))
+            await self._account.call(wire.send_to_device(DIRECT, messages, parcel.txn))
             return ""
         try:
             room_id = addresses.room_id(parcel.room)
@@ -314,7 +315,7 @@ class MatrixTransport:
             return await self._put(room_id, content, parcel.txn)
 
     async def _put(self, room_id: str, content: dict[str, Any], txn: str) -> str:
-        answer = await self._account.call(wire.send_to_room(room_id, writing.MESSAGE, content, txn))
+        answer = await self._account.call(wire.send_to_room(room_id, MESSAGE, content, txn))
         try:
             return msgspec.json.decode(answer, type=_Sent).event_id
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -8,11 +8,8 @@ from typing import Any, NoReturn
 from bots.errors import Refused
 from bots.transports import Parcel
 from bots.transports.matrix import addresses
+from clawnet_proto.bindings.matrix import CARRIERS, CARRIERS_MOST
 
-CARRIERS = "net.clawnet.carriers"
-DIRECT = "net.clawnet.direct"
-MESSAGE = "m.room.message"
-CARRIERS_MOST = 16
 CONTENT_BYTES = 62_000  # a whole event may be 65,536 bytes; the server adds hashes, signatures, causes
 ALL_DEVICES = "*"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bots.rendering import clean, full, line, short
 from clawnet_proto.families import presence, task
+from clawnet_proto.rendering import clean, full, line, short
 from clawnet_proto.wire import Record
 from tests.proto import samples
 from tests.proto.authoring import Author

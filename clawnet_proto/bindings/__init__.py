@@ -1,0 +1,19 @@
+"""What raw events of each transport hold, without any network (spec/bindings/).
+
+``CARRIERS`` gives, by the transport's name, the function that finds the carriers of a raw event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from clawnet_proto.bindings import matrix
+
+Plane = Literal["room", "direct"]
+
+CARRIERS: Final[Mapping[str, Callable[[str, Plane], list[object]]]] = {"matrix": matrix.carriers}
+"""By transport: (raw event as JSON text, plane) to the carriers it holds, unverified; [] if none. Never raise."""
+
+WORDS: Final[Mapping[str, Callable[[str], str]]] = {"matrix": matrix.words}
+"""By transport: raw room event to the plain words a person wrote, "" if it is no such event. Never raise."""

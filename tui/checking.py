@@ -1,0 +1,65 @@
+"""From a raw event to what it proves: every signature is checked here, whatever the source said of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from clawnet_proto.bindings import CARRIERS, WORDS
+from clawnet_proto.carrier import verify
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.freshness import check_addressing, check_time
+from clawnet_proto.message import Message
+from clawnet_proto.sealed_carrier import open_carrier
+from clawnet_proto.specification import TYPES
+from tui.arrivals import Arrival, Checked, Outcome, Words
+from tui.sources import Key
+
+_EVENT_BYTES = 1 << 20  # no transport of ours carries more in one event
+
+
+def check(arrival: Arrival, key: Key | None = None) -> Checked:
+    """Verify every carrier of an event, opening with ``key`` what is sealed to us. Never raises."""
+    if len(arrival.event) > _EVENT_BYTES:
+        return Checked(arrival, (RemoteProtocolError("size.carrier", f"{len(arrival.event)} characters"),))
+    found = CARRIERS[arrival.transport](arrival.event, arrival.plane) if arrival.transport in CARRIERS else []
+    if found:
+        return Checked(arrival, tuple(_judge(carrier, arrival, key) for carrier in found))
+    words = WORDS[arrival.transport](arrival.event) if arrival.plane == "room" and arrival.transport in WORDS else ""
+    return Checked(arrival, (Words(words),) if words else ())
+
+
+def raw_carrier(arrival: Arrival, index: int) -> object:
+    """The carrier at ``index`` as it travelled, None if there is none."""
+    found = CARRIERS[arrival.transport](arrival.event, arrival.plane) if arrival.transport in CARRIERS else []
+    return found[index] if index < len(found) else None
+
+
+def _judge(carrier: object, arrival: Arrival, key: Key | None) -> Outcome:
+    try:
+        text = msgspec.json.encode(carrier)
+        if arrival.plane == "direct":
+            text = open_carrier(text, key.seal_keys if key else (), key.did if key else "")
+        message = verify(text)
+        _check_place_and_time(message, arrival)
+    except RemoteProtocolError as error:
+        return error
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        # What cannot be written is no carrier either.
+        return RemoteProtocolError("carrier.malformed")
+    return message
+
+
+def _check_place_and_time(message: Message, arrival: Arrival) -> None:
+    """What keeps a message out of the fold, at the time it was received. Raises RemoteProtocolError."""
+    try:
+        check_addressing(message, me="", room=arrival.room, plane=arrival.plane)
+    except RemoteProtocolError as error:
+        if error.disposition != "ignored":
+            raise
+    try:
+        check_time(message, arrival.received_ms)
+    except RemoteProtocolError as error:
+        if error.disposition == "refused":
+            raise
+        if error.code == "time.expired" and TYPES[message.type].expired == "ignored":
+            raise

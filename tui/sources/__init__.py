@@ -1,0 +1,63 @@
+"""Where raw events come from. A source knows nothing of signatures: it hands over what arrived."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from clawnet_proto.sealing import SealKey
+from tui.arrivals import Arrival
+
+LinkState = Literal["connecting", "live", "stale", "ended"]
+
+
+class Link(msgspec.Struct, frozen=True):
+    """How a source is doing, in words for the person who watches."""
+
+    state: LinkState
+    detail: str = ""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """Who we are, when we hold a key: opens what is sealed to us. Never printed."""
+
+    did: str
+    seal_keys: tuple[SealKey, ...]
+
+
+class Source(Protocol):
+    """A stream of raw events. ``run`` ends when there is nothing more, or is cancelled."""
+
+    title: str  # what is watched, for the head line
+
+    @property
+    def key(self) -> Key | None:
+        """Set if we hold the key of an agent in the room: then one may ask and cancel."""
+
+    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+        """Hand over what arrives, in order, and tell how the link is doing. Reconnects by itself.
+
+        ``deliver`` never blocks; what was delivered before (after a reconnect) may come again.
+        Raises ``SourceError`` when it cannot go on.
+        """
+
+    def ask(self, question: str, *, stages: Sequence[str] = ("answer",), private: bool = False) -> AsyncIterator[str]:
+        """Ask the mesh as the agent whose key we hold: sentences for the person, and first the task's id alone.
+
+        Raises ``SourceError``; ``source.read_only`` where we hold no key.
+        """
+
+    async def cancel(self, task: str) -> str:
+        """Cancel a task of ours and say so in a sentence. Raises ``SourceError``."""
+
+
+class SourceError(Exception):
+    """A source cannot go on, or cannot do that: a code, a sentence and the way out."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.code = code
+        self.message = message
+        self.hint = hint
