@@ -19,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONSAFEPATH PIP_USER PIP_TARGET 
 help: ## Show what can be made
 	@printf 'make TARGET [ARGS="..."]\n\n'
 	@while IFS= read -r line; do \
-	    [[ $$line =~ ^([a-z]+):.*'## '(.*)$$ ]] \
+	    [[ $$line =~ ^([a-z-]+):.*'## '(.*)$$ ]] \
 	        && printf '  %-12s %s\n' "$${BASH_REMATCH[1]}" "$${BASH_REMATCH[2]}"; \
 	done < Makefile; true
 
@@ -28,6 +28,10 @@ help: ## Show what can be made
 .PHONY: demo
 demo: .venv/.ready-run ## A room, three agents, a question and a real model, on this machine alone
 	@$(PY) -m bots.demo $(ARGS)
+
+.PHONY: demo-tui
+demo-tui: .venv/.ready-run ## The same with clawtui in front, and one question after another until you quit it
+	@$(PY) -m bots.demo --tui $(ARGS)
 
 .PHONY: bench
 bench: .venv/.ready-bench ## Measure, each figure beside its yardstick

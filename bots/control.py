@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _LINE_BYTES = 1 << 20
 _ANSWER_BYTES = 1 << 26  # the outputs of a task, some of them twice, escaped
+_FAREWELL_S = 1.0  # how long the last words to a client may take
 _PATH_BYTES = 100  # what a socket address holds on every system
 
 _decode_request = msgspec.json.Decoder(AnyRequest).decode
@@ -64,6 +66,7 @@ class ControlServer:
         self._path = path
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> ControlServer:
         make_private(self._path.parent)
@@ -84,8 +87,18 @@ class ControlServer:
         for serving in self._serving:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        connections = dict(self._connections)
+        if connections:
+            await asyncio.wait(connections, timeout=_FAREWELL_S)
+        for connection, writer in connections.items():
+            if not connection.done():  # its client does not read
+                writer.transport.abort()
+                await asyncio.wait([connection])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections[connection] = writer
         answering = asyncio.ensure_future(self._answer(reader, writer))
         self._serving.add(answering)
         try:
@@ -96,6 +109,7 @@ class ControlServer:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            del self._connections[connection]
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,13 +1,15 @@
 """``make demo``: a homeserver, a room, three agents and a person on this machine, and one question.
 
-Everything is done by the ``clawbot`` commands a user has; this only starts them, shows what they say, and
-stops them again.
+Everything is done by the commands a user has; this only starts them, shows what they say, and stops them again.
+``make demo-tui`` is the same with ``clawtui`` in front, and a question every now and then until the person quits it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -21,10 +23,17 @@ from typing import Any
 from bots.cli.progress import Progress
 
 _QUESTION = "Who was Albert Einstein?"
+_MORE_QUESTIONS = (
+    "Why is the sky blue?",
+    "What is honey made of?",
+    "How do birds find their way?",
+    "What is a mesh network good for?",
+)
 _AGENTS = (("ada", "writer"), ("bert", "critic"), ("cleo", "editor"))
 _PERSON = "you"
 _READY_S = 180.0
 _STOP_S = 15.0
+_PAUSE_S = 20.0  # from one question to the next
 
 
 class DemoError(Exception):
@@ -44,28 +53,64 @@ class Demo:
 
     async def play(self) -> None:
         """The whole demo. Raises DemoError."""
+        server = await self._open_room()
+        self._say(f"\n{server['room_alias']}, as it happens (✔ bound: signed by that peer, sent from its own account):")
+        watch = await self._spawn("watch", "watch", "--name", _PERSON, shown=True)
+        await self._gather_agents(server)
+        answer = await self._ask(self._question)
+        await self._stop(watch)
+        self._show(answer)
+        await self._close_room()
+
+    async def play_in_front(self) -> None:
+        """The demo behind ``clawtui``, until the person quits that. Raises DemoError."""
+        server = await self._open_room()
+        with self._progress.step("Opening clawtui"):
+            window = await self._open_window()
+        behind = asyncio.ensure_future(self._talk(server))
+        try:
+            status = await window.wait()
+            if behind.done():
+                behind.result()
+        finally:
+            behind.cancel()
+            await asyncio.gather(behind, return_exceptions=True)
+        await self._close_room()
+        if status:
+            raise DemoError(f"clawtui ended with status {status}.")
+
+    # -- steps -----------------------------------------------------------------------------------------------
+
+    async def _open_room(self) -> dict[str, Any]:
+        """A homeserver with a room, and the person in it."""
         with self._progress.step("Starting a homeserver on this machine"):
             server = await self._start_homeserver()
         await self._start_agent(server, _PERSON, "person", "--kind", "human", "--engine", "none",
                                 run=("--record", str(self._transcript)))  # fmt: skip
         with self._progress.step("Joining the room as a person"):
             await self._until(self._online, _PERSON)
-        self._say(f"\n{server['room_alias']}, as it happens (✔ bound: signed by that peer, sent from its own account):")
-        watch = await self._spawn("watch", "watch", "--name", _PERSON, shown=True)
+        return server
+
+    async def _gather_agents(self, server: dict[str, Any]) -> None:
         for name, role in _AGENTS:
             await self._start_agent(server, name, role, "--kind", "ai")
         await self._until(self._acquainted, *(name for name, _ in _AGENTS))
-        answer = await self._ask()
-        await self._stop(watch)
-        self._show(answer)
+
+    async def _talk(self, server: dict[str, Any]) -> None:
+        """Start the agents, then ask for ever."""
+        await self._gather_agents(server)
+        for question in itertools.cycle((self._question, *_MORE_QUESTIONS)):
+            with contextlib.suppress(DemoError):  # the person may cancel what is asked
+                await self._ask(question)
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _close_room(self) -> None:
         with self._progress.step("Stopping the agents"):
             await self._stop_all(keep="homeserver")
         code, told = await self._call("verify", str(self._transcript), "--quiet", "--name", _PERSON)
         self._say(told.strip())
         if code:
             raise DemoError("The transcript does not verify.")
-
-    # -- steps -----------------------------------------------------------------------------------------------
 
     async def _start_homeserver(self) -> dict[str, Any]:
         names = [name for name, _ in _AGENTS] + [_PERSON]
@@ -111,10 +156,8 @@ class Demo:
                 return False
         return True
 
-    async def _ask(self) -> dict[str, Any]:
-        code, told = await self._call(
-            "ask", self._question, "--name", _PERSON, "--stages", "draft,critique,revise", "--json"
-        )
+    async def _ask(self, question: str) -> dict[str, Any]:
+        code, told = await self._call("ask", question, "--name", _PERSON, "--stages", "draft,critique,revise", "--json")
         events = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
         ended = [event for event in events if event["event"] == "answer"]
         if code or not ended:
@@ -148,6 +191,14 @@ class Demo:
                 start_new_session=True,
             )  # fmt: skip
         self._running.append((label, process))
+        return process
+
+    async def _open_window(self) -> asyncio.subprocess.Process:
+        """``clawtui`` for the person; the terminal is its own."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tui.cli", "--name", _PERSON, env=self._environment("")
+        )
+        self._running.append(("clawtui", process))
         return process
 
     async def _call(self, *arguments: str, quiet: bool = False) -> tuple[int, str]:
@@ -210,14 +261,14 @@ class Demo:
         sys.stdout.flush()
 
 
-async def _play(demo: Demo) -> None:
+async def _play(demo: Demo, *, in_front: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel)
     try:
-        await demo.play()
+        await (demo.play_in_front() if in_front else demo.play())
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # From here on an impatient Ctrl-C must not leave anything running.
@@ -229,14 +280,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bots.demo", description="Show a ClawNet mesh on this machine.")
     parser.add_argument("question", nargs="?", default=_QUESTION)
     parser.add_argument("--transcript", type=Path, metavar="FILE", help="default: demo/<time>.jsonl")
+    parser.add_argument("--tui", action="store_true", help="with clawtui in front, until you quit it")
     options = parser.parse_args(arguments)
+    if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        sys.stderr.write("demo: --tui needs a terminal; without one, leave it out.\n")
+        return 2
     transcript = options.transcript or Path("demo") / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     transcript.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(sys.stdout)
     with tempfile.TemporaryDirectory(prefix="clawnet-demo-") as folder:
         demo = Demo(Path(folder), transcript.resolve(), options.question, progress)
         try:
-            asyncio.run(_play(demo))
+            asyncio.run(_play(demo, in_front=options.tui))
         except asyncio.CancelledError:
             sys.stdout.write("\nStopped.\n")
             return 130

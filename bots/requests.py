@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from bots.events import AnyEvent, Event
+from bots.transports import Delivery
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", forbid_unknown_fields=True):
@@ -65,6 +66,18 @@ class Status(Request, frozen=True, kw_only=True, tag="status"):
     """How the agent itself is doing; one ``AgentStatus``."""
 
 
+class Follow(Request, frozen=True, kw_only=True, tag="follow"):
+    """Stream raw events until the connection is closed: ``LinkChanged``, then ``Delivered``, oldest first.
+
+    First come the newest ``remembered`` of those the store still has, then each one as soon as the agent has handled
+    it; what its rules keep out of every fold is not among them. One that reads so slowly that the store forgets
+    in the meantime is told by ``Missed``.
+    """
+
+    room: str = ""  # by name or URI; "": the only one
+    remembered: Annotated[int, Meta(ge=0)] = 5000
+
+
 class Rotate(Request, frozen=True, kw_only=True, tag="identity_rotate"):
     """Give up the key in use for the next one; one ``IdentityState``."""
 
@@ -75,7 +88,7 @@ class Revoke(Request, frozen=True, kw_only=True, tag="identity_revoke"):
     reason: Annotated[str, Meta(max_length=300)] = ""
 
 
-AnyRequest: TypeAlias = Ask | Peers | Tasks | Cancel | Answer | Watch | Status | Rotate | Revoke
+AnyRequest: TypeAlias = Ask | Peers | Tasks | Cancel | Answer | Watch | Follow | Status | Rotate | Revoke
 
 
 class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
@@ -145,6 +158,25 @@ class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
     rotations: int = 0
 
 
+class Delivered(Event, frozen=True, kw_only=True, tag="delivered"):
+    """A raw event arrived; nothing in it is verified."""
+
+    delivery: Delivery
+
+
+class LinkChanged(Event, frozen=True, kw_only=True, tag="link"):
+    """Whether the agent receives at the moment; told once at the start, too."""
+
+    online: bool
+    detail: str = ""  # a sentence, if it does not
+
+
+class Missed(Event, frozen=True, kw_only=True, tag="missed"):
+    """Raw events went by that this reader will not get: ``count`` at most."""
+
+    count: int
+
+
 class KeyStep(msgspec.Struct, frozen=True, kw_only=True):
     """A rotation: from ``since_ms`` on the key before ``key`` says nothing more."""
 
@@ -173,4 +205,6 @@ class Failure(Event, frozen=True, kw_only=True, tag="error"):
     usage: bool = False  # what was asked for makes no sense
 
 
-AnyAnswer: TypeAlias = AnyEvent | PeerSeen | TaskSeen | AgentStatus | IdentityState | Failure
+AnyAnswer: TypeAlias = (
+    AnyEvent | PeerSeen | TaskSeen | AgentStatus | IdentityState | Delivered | LinkChanged | Missed | Failure
+)

@@ -14,6 +14,7 @@ from bots.behaviours.requester import Order
 from bots.engines import Engine
 from bots.errors import ClawbotError, ConfigError
 from bots.events import AnyEvent, Notice, TaskEnded
+from bots.following import follow
 from bots.identity import Identity
 from bots.ranking import capable
 from bots.requests import (
@@ -23,6 +24,7 @@ from bots.requests import (
     AnyRequest,
     Ask,
     Cancel,
+    Follow,
     IdentityState,
     KeyStep,
     Peers,
@@ -64,6 +66,7 @@ class Service:
             Cancel: self._cancel,
             Answer: self._reply,
             Watch: self._watch,
+            Follow: self._follow,
             Status: self._status,
             Rotate: self._rotate,
             Revoke: self._revoke,
@@ -301,6 +304,9 @@ class Service:
             yield Notice(at_ms=agent.now_ms(), text=f"Watching {rooms}.")
             async for event in events:
                 yield event
+
+    def _follow(self, request: Follow) -> AsyncIterator[AnyAnswer]:
+        return follow(self._agent, request, self._room)
 
     async def _status(self, _request: Status) -> AsyncIterator[AnyAnswer]:
         agent = self._agent

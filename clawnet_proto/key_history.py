@@ -100,3 +100,12 @@ class KeyHistory:
 
     def _cuts(self) -> tuple[int | None, ...]:
         return tuple(self._cut(kid) for kid in self.chain)
+
+    def copy(self) -> KeyHistory:
+        """An independent copy."""
+        other = KeyHistory(self.chain[0])
+        other.chain, other.disputed = self.chain.copy(), self.disputed
+        other._commitments = {key: named.copy() for key, named in self._commitments.items()}
+        other._ends = {key: ends.copy() for key, ends in self._ends.items()}
+        other._revokes = self._revokes.copy()
+        return other

@@ -6,7 +6,6 @@ arrival; views that depend on time take the time. Memory is bounded by ``spec/li
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
@@ -20,6 +19,7 @@ from clawnet_proto.families import presence
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.key_history import KeyHistory, Standing
 from clawnet_proto.message import Message
+from clawnet_proto.origins import Origins
 from clawnet_proto.specification import LIMITS, TYPES
 from clawnet_proto.thread import Thread
 from clawnet_proto.waiting import Waiting
@@ -76,6 +76,11 @@ class Peer(msgspec.Struct, kw_only=True):
         if kid in self.keys.chain:
             self.sent[kid] = max(self.sent.get(kid, 0), message.envelope.sent_ms)
 
+    def copy(self) -> Peer:
+        return msgspec.structs.replace(
+            self, keys=self.keys.copy(), addresses=self.addresses.copy(), known=self.known.copy(), sent=self.sent.copy()
+        )
+
     def live(self, now_ms: int) -> bool:
         """It announced itself, has not left, and its announce has neither expired nor come from the future."""
         if self.announce is None or self.announce.body.revision <= self.left_revision:
@@ -96,13 +101,15 @@ class Mesh:
         self.room = room
         self.peers: dict[str, Peer] = {}
         self.presence_changes = 0  # while it stays the same, so does who is there, but for the passing of time
+        self._origins = Origins(_REMEMBERED_IDS)  # an id that is forgotten is new should it come again
         self._threads: dict[str, Thread] = {}
+        self._own: set[str] = set()  # tasks whose thread no copy shares
+        self._views: dict[str, TaskView] = {}  # of tasks that somebody asked for since they changed
         # Anybody can name any sender, so what waits for a rotation must not displace what waits for a request.
-        self._unasked = Waiting(LIMITS.waiting_messages, LIMITS.waiting_messages + 1, self._forget_origins)
-        self._unproven = Waiting(LIMITS.waiting_messages, _UNPROVEN_PER_ADDRESS, self._forget_origins)
+        self._unasked = Waiting(LIMITS.waiting_messages, LIMITS.waiting_messages + 1, self._origins.forget)
+        self._unproven = Waiting(LIMITS.waiting_messages, _UNPROVEN_PER_ADDRESS, self._origins.forget)
         self._ages: list[tuple[int, str]] = []  # a heap: the oldest task first
         self._size = 0  # bytes of all tasks
-        self._origins: OrderedDict[str, set[str]] = OrderedDict()
         self._holders: dict[str, set[str]] = {}
         self._known: dict[str, dict[str, None]] = {}  # by address, who ever proved it
 
@@ -115,13 +122,11 @@ class Mesh:
             raise RemoteProtocolError("room.mismatch")
         origins = self._origins.get(message.id)
         # Whoever was forgotten is made known again by what he says again.
-        if origins is not None and address in origins and message.sender in self.peers:
+        if address in origins and message.sender in self.peers:
             return "duplicate"
         self._fold(message, address)
-        self._origins.setdefault(message.id, set()).add(address)
-        if len(self._origins) > _REMEMBERED_IDS:
-            self._origins.popitem(last=False)
-        return "new" if origins is None else "duplicate"
+        self._origins.add(message.id, address)
+        return "duplicate" if origins else "new"
 
     def _fold(self, message: Message, address: str) -> None:
         family, kid = TYPES[message.type].family, message.envelope.kid
@@ -167,9 +172,9 @@ class Mesh:
             for address in tuple(peer.addresses):
                 self._unbind(peer.did, address)
             peer.announce, peer.bound, peer.left_revision, peer.newest = None, False, -1, (-1, frozenset())
-        for thread in self._threads.values():
+        for task_id, thread in self._threads.items():
             if thread.speaks(peer.did):
-                thread.view = None
+                self._views.pop(task_id, None)
 
     def authority(self, message: Message) -> str | None:
         """The code of the stage *authority*, or None (ID-25). Messages about keys speak for themselves."""
@@ -202,10 +207,6 @@ class Mesh:
             del self._known[address][did]
             if not self._known[address]:
                 del self._known[address]
-
-    def _forget_origins(self, message_id: str) -> None:
-        """It was forgotten: should it come again, it is new."""
-        self._origins.pop(message_id, None)
 
     def _add_presence(self, peer: Peer, message: Message, address: str) -> None:
         body = message.body
@@ -256,8 +257,12 @@ class Mesh:
             if thread is None:
                 self._open_thread(message)
         elif thread is not None:
+            if thread_id not in self._own:
+                thread = self._threads[thread_id] = thread.copy()
+                self._own.add(thread_id)
             before = thread.size
-            thread.add(message, counts=self._counts(message))
+            if thread.add(message, counts=self._counts(message)):
+                self._views.pop(thread_id, None)
             self._size += thread.size - before
             self._forget_tasks()
         else:
@@ -265,6 +270,7 @@ class Mesh:
 
     def _open_thread(self, request: Message) -> None:
         thread = self._threads[request.id] = Thread(request)
+        self._own.add(request.id)
         for message, _ in self._unasked.release(request.id):
             with suppress(RemoteProtocolError):
                 thread.add(message, counts=self._counts(message))
@@ -277,17 +283,25 @@ class Mesh:
         while self._threads and (len(self._threads) > LIMITS.tasks or self._size > LIMITS.fold_bytes):
             _, oldest = heappop(self._ages)
             self._size -= self._threads.pop(oldest).size
+            self._own.discard(oldest)
+            self._views.pop(oldest, None)
 
     def task(self, task_id: str) -> TaskView | None:
         """A task's state, or None if its request has not arrived."""
         thread = self._threads.get(task_id)
-        return None if thread is None or not self._counts(thread.request) else thread.derive(self._counts)
+        return None if thread is None or not self._counts(thread.request) else self._view(thread)
 
     def tasks(self) -> Iterator[TaskView]:
         """All tasks, by the time of their request."""
         for thread in sorted(self._threads.values(), key=lambda thread: thread.age):
             if self._counts(thread.request):
-                yield thread.derive(self._counts)
+                yield self._view(thread)
+
+    def _view(self, thread: Thread) -> TaskView:
+        view = self._views.get(thread.request.id)
+        if view is None:
+            view = self._views[thread.request.id] = thread.derive(self._counts)
+        return view
 
     def progress(self, task_id: str, stage: str, attempt: int) -> Message | None:
         """The newest progress of an attempt, by its executor."""
@@ -305,7 +319,7 @@ class Mesh:
         peer = self.peers.get(message.sender)
         if peer is None or not peer.addresses:
             return "unbound"
-        return "bound" if self._origins.get(message.id, set()) & peer.addresses else "relayed"
+        return "relayed" if peer.addresses.isdisjoint(self._origins.get(message.id)) else "bound"
 
     def name_of(self, did: str) -> str:
         """The announced name, or the end of the identity."""
@@ -338,3 +352,18 @@ class Mesh:
             if item.uri in peer.addresses and item.device is not UNSET:
                 return item
         return None
+
+    def copy(self) -> Mesh:
+        """An independent copy, cheap enough to be taken often: what is shared is copied when it changes."""
+        other = Mesh(self.room)
+        other.peers = {did: peer.copy() for did, peer in self.peers.items()}
+        other.presence_changes = self.presence_changes
+        other._origins = self._origins.copy()
+        other._threads, other._views = self._threads.copy(), self._views.copy()
+        self._own.clear()
+        other._unasked = self._unasked.copy(other._origins.forget)
+        other._unproven = self._unproven.copy(other._origins.forget)
+        other._ages, other._size = self._ages.copy(), self._size
+        other._holders = {address: dids.copy() for address, dids in self._holders.items()}
+        other._known = {address: dids.copy() for address, dids in self._known.items()}
+        return other

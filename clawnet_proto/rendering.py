@@ -23,8 +23,10 @@ _MENTION = re.compile(r"@+(?=[^\s@:]{1,255}:[^\s@])|@+(?=room\b)")
 
 def clean(text: str, *, limit: int = _LINE, lines: bool = False) -> str:
     """Text that cannot disturb a terminal or a room. ``lines`` keeps line breaks."""
-    kept = []
-    for character in text[: limit * 4]:
+    text = text[: limit * 4]
+    # Most text is harmless: what is printable holds nothing that is taken out below, but for mentions and wide spaces.
+    kept = list(text) if text.isprintable() and text.isascii() else []
+    for character in "" if kept else text:
         category = unicodedata.category(character)
         if character == "\n" and lines:
             kept.append(character)
@@ -70,10 +72,10 @@ def _revoke(body: identity.Revoke, _to: str, _message: Message) -> str:
 
 def _announce(body: presence.Announce, _to: str, _message: Message) -> str:
     models = ", ".join(clean(model.name) for model in body.models)
-    can = ", ".join(body.capabilities)
+    can = f", can {', '.join(body.capabilities)}" if body.capabilities else ""
     with_models = f" with {models}" if models else ""
     knows = f"; shook hands with {len(body.confirmed)}" if body.confirmed else ""
-    return f"is here: {body.kind} {body.role}, can {can}{with_models}{knows}"
+    return f"is here: {body.kind} {body.role}{can}{with_models}{knows}"
 
 
 def _request(body: task.Request, to: str, message: Message) -> str:

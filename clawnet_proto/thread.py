@@ -1,4 +1,4 @@
-"""The messages of one task, bounded, and its state once somebody asks for it (spec/10-fold.md, FOLD-8 and FOLD-9)."""
+"""The messages of one task, bounded, and the state that follows from them (spec/10-fold.md, FOLD-8 and FOLD-9)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ class Thread:
     def __init__(self, request: Message) -> None:
         self.request = request
         self.size = request.size
-        self.view: TaskView | None = None
         self._said: dict[Speaker, dict[tuple[str, ...], Message]] = {}
         self._awarded: set[str] = set()
 
@@ -36,10 +35,13 @@ class Thread:
         """Whether this identity has any part in the task."""
         return sender == self.request.sender or any(sender == speaker for speaker, _ in self._said)
 
-    def add(self, message: Message, *, counts: bool) -> None:
-        """Keep a message; ``counts`` says whether its key may speak. Raises RemoteProtocolError ``state.full``."""
+    def add(self, message: Message, *, counts: bool) -> bool:
+        """Keep a message; ``counts`` says whether its key may speak. Whether the state may be another one now.
+
+        Raises RemoteProtocolError ``state.full``.
+        """
         if message.type == "task.offer":
-            return
+            return False
         ours = message.sender == self.request.sender
         speaker = (message.sender, message.envelope.kid)
         messages = self._said.get(speaker)
@@ -51,12 +53,13 @@ class Thread:
         kept = messages.get(place)
         if kept is None and len(messages) >= (LIMITS.messages_per_task if ours else LIMITS.messages_per_sender):
             raise RemoteProtocolError("state.full", "messages of one task")
-        if kept is None or _newer(message, kept):
-            messages[place] = message
-            self.size += message.size - (kept.size if kept is not None else 0)
-            if ours and counts and message.type == "task.award":
-                self._awarded.update(present(message.envelope.recipients, ()))
-            self.view = None
+        if kept is not None and not _newer(message, kept):
+            return False
+        messages[place] = message
+        self.size += message.size - (kept.size if kept is not None else 0)
+        if ours and counts and message.type == "task.award":
+            self._awarded.update(present(message.envelope.recipients, ()))
+        return True
 
     def _make_room(self) -> None:
         others = [speaker for speaker in self._said if speaker[0] != self.request.sender]
@@ -73,10 +76,16 @@ class Thread:
 
     def derive(self, counts: Callable[[Message], bool]) -> TaskView:
         """The state that follows from the messages that count."""
-        if self.view is None:
-            messages = (message for said in self._said.values() for message in said.values())
-            self.view = derive(self.request, filter(counts, messages))
-        return self.view
+        messages = (message for said in self._said.values() for message in said.values())
+        return derive(self.request, filter(counts, messages))
+
+    def copy(self) -> Thread:
+        """An independent copy."""
+        other = Thread(self.request)
+        other.size = self.size
+        other._said = {speaker: messages.copy() for speaker, messages in self._said.items()}
+        other._awarded = self._awarded.copy()
+        return other
 
 
 def _place(message: Message) -> tuple[str, ...]:

@@ -47,3 +47,10 @@ class Waiting:
             if not self._by_address[address]:
                 del self._by_address[address]
         return [(message, address) for (_, address), message in waited.items()]
+
+    def copy(self, forgotten: Callable[[str], object]) -> Waiting:
+        """An independent copy, with a ``forgotten`` of its own."""
+        other = Waiting(self._most, self._most_by_address, forgotten)
+        other._causes = {cause: waiting.copy() for cause, waiting in self._causes.items()}
+        other._by_address = self._by_address.copy()
+        return other

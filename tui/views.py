@@ -167,6 +167,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """What the person looks at; choosing in one pane sets what follows from it in the others."""
 
+    about: Literal["", "agent", "task", "entry"] = ""  # which of them was chosen: the inspector tells of it
     agent: str = ""  # did
     task: str = ""
     stage: str = ""

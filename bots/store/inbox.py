@@ -14,13 +14,22 @@ _PRUNE_EVERY = 500  # new rows between two looks at the bound
 
 
 class InboxRows:
-    """The inbox of one store; ``keep`` bounds how many handled deliveries are remembered."""
+    """The inbox of one store; ``keep`` bounds how many handled deliveries are remembered.
+
+    Sequence numbers up to ``forgotten`` may have been given up in this run.
+    """
 
     def __init__(self, database: Database, keep: int) -> None:
         self._database = database
         self._keep = keep
         self._since_prune = _PRUNE_EVERY
         self._subscribers: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], None]] = []
+        self.forgotten = 0
+
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._followers.append(callback)
+        return lambda: self._followers.remove(callback) if callback in self._followers else None
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         self._subscribers.append(callback)
@@ -60,14 +69,22 @@ class InboxRows:
         with self._database.transaction():
             for seq in seqs:
                 self._database.execute("UPDATE inbox SET handled = 1 WHERE seq = ?", (seq,))
+            for callback in self._followers:
+                self._database.after_commit(callback)
 
     def forget(self, seqs: Iterable[int]) -> None:
         with self._database.transaction():
             for seq in seqs:
                 self._database.execute("DELETE FROM inbox WHERE seq = ?", (seq,))
 
-    def history(self) -> Iterator[tuple[int, Delivery]]:
-        last = 0
+    def newest(self, count: int) -> int:
+        found = self._database.value(
+            "SELECT seq FROM inbox WHERE handled = 1 ORDER BY seq DESC LIMIT 1 OFFSET ?", (count,)
+        )
+        return 0 if found is None else int(found)
+
+    def history(self, after: int) -> Iterator[tuple[int, Delivery]]:
+        last = after
         while True:
             rows = self._database.rows(
                 f"SELECT seq, {_COLUMNS} FROM inbox WHERE handled = 1 AND seq > ? ORDER BY seq LIMIT ?",
@@ -99,6 +116,7 @@ class InboxRows:
         )
         if oldest_kept is not None:
             self._database.execute("DELETE FROM inbox WHERE handled = 1 AND seq < ?", (oldest_kept,))
+            self.forgotten = max(self.forgotten, oldest_kept - 1)
 
 
 def _delivery(row: tuple[Any, ...]) -> tuple[int, Delivery]:

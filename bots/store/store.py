@@ -94,9 +94,25 @@ class Store:
         """Keep nothing of deliveries that are not to be folded again."""
         self._inbox.forget(seqs)
 
-    def history(self) -> Iterator[tuple[int, Delivery]]:
-        """The handled deliveries in order: fold them again at a start, then take ``unhandled``."""
-        return self._inbox.history()
+    def history(self, after: int = 0) -> Iterator[tuple[int, Delivery]]:
+        """The handled deliveries in order: fold them again at a start, then take ``unhandled``.
+
+        ``after`` is the sequence number of the last one that is not wanted. Others may write while one reads.
+        """
+        return self._inbox.history(after)
+
+    def newest(self, count: int) -> int:
+        """The ``after`` with which ``history`` gives the newest ``count`` handled deliveries."""
+        return self._inbox.newest(count)
+
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` after every commit that made ``history`` longer; returns what ends that."""
+        return self._inbox.follow(callback)
+
+    @property
+    def forgotten(self) -> int:
+        """The greatest sequence number that ``history`` has given up to its bound in this run, 0 if none."""
+        return self._inbox.forgotten
 
     # --- what is remembered ---
 

@@ -54,10 +54,14 @@ class Source(Protocol):
 
 
 class SourceError(Exception):
-    """A source cannot go on, or cannot do that: a code, a sentence and the way out."""
+    """A source cannot go on, or cannot do that: a code, a sentence and the way out.
 
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
+    ``usage`` says that what was asked for makes no sense, in the configuration or on the command line.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "", *, usage: bool = False) -> None:
         super().__init__(f"{message} {hint}".strip())
+        self.usage = usage
         self.code = code
         self.message = message
         self.hint = hint

@@ -12,7 +12,8 @@ of rooms, and ``net.clawnet.direct`` of devices. Memberships and the rest of the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -36,7 +37,7 @@ _KEPT_TYPES = (MESSAGE, "m.room.redaction", "net.clawnet.*")
 _SEEN_TYPES = (*_KEPT_TYPES, _MEMBER, *rooms.STATE_TYPES)
 _NOTHING: dict[str, list[str]] = {"types": []}
 
-SYNC_FILTER = {
+SYNC_FILTER: dict[str, Any] = {
     "presence": _NOTHING,
     "account_data": _NOTHING,
     "room": {
@@ -46,6 +47,11 @@ SYNC_FILTER = {
         "account_data": _NOTHING,
     },
 }
+
+
+def sync_filter(rooms: Sequence[str]) -> dict[str, Any]:
+    """``SYNC_FILTER`` for these rooms alone, by id."""
+    return SYNC_FILTER | {"room": SYNC_FILTER["room"] | {"rooms": list(rooms)}}
 
 
 class Arrival(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from bots.errors import Fatal, Refused, RetryLater, StoreError
 from bots.transports import Delivery, Inbox, Parcel, PersonText, Room
 from bots.transports.matrix import addresses, events, media, reading, rooms, wire, writing
 from bots.transports.matrix.account import Account, nonsense
-from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals
+from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals, sync_filter
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.history import History
 from bots.transports.matrix.members import Members
@@ -83,6 +83,7 @@ class MatrixTransport:
         self._synced_at = float("-inf")
         self._committed_at = float("-inf")
         self._entered = False
+        self._filter = SYNC_FILTER
         self._told: set[str] = set()
         self._refused_rooms: dict[str, Refused] = {}
         self._receiving: asyncio.Task[None] | None = None
@@ -152,6 +153,8 @@ class MatrixTransport:
             try:
                 if not (self._connected and self._account.device):
                     await self.connect()
+                if self._config.reads_only and not self._entered:
+                    await self._narrow()
                 await self._round()
             except RetryLater as error:
                 self._went(online=False, why=error.message)
@@ -170,7 +173,7 @@ class MatrixTransport:
         """One sync, committed, then what follows from it."""
         since = self._position.since if self._position else ""
         poll_s = _POLL_S if self._online and since else 0.0
-        request = wire.sync(since, int(poll_s * 1000), SYNC_FILTER)
+        request = wire.sync(since, int(poll_s * 1000), self._filter)
         try:
             answer = events.sync(await self._account.call(request, poll_s=poll_s))
         except msgspec.MsgspecError as error:
@@ -195,7 +198,8 @@ class MatrixTransport:
             self._entered = True
             for name in self._config.rooms:
                 self._start_errand(name, partial(self._enter, name))
-        for room, inviter in arrival.position.invites.items():
+        invites = {} if self._config.reads_only else arrival.position.invites
+        for room, inviter in invites.items():
             self._start_errand(room, partial(self._answer, room, inviter))
         if any(delivery.sender != self.address for delivery in arrival.deliveries):
             await self._let_answers_go()
@@ -244,14 +248,21 @@ class MatrixTransport:
         room_id = await self._membership.join(target, room)
         return rooms.room(room_id, await self._membership.look(room_id))
 
-    async def _enter(self, name: str) -> None:
+    async def _narrow(self) -> None:
+        """Enter the configured rooms before the first sync, and receive no other."""
+        entered = [room for name in self._config.rooms if (room := await self._enter(name)) is not None]
+        self._filter = sync_filter([addresses.room_id(room.uri) for room in entered])
+        self._entered = True
+
+    async def _enter(self, name: str) -> Room | None:
         try:
-            await self.join(name)
+            return await self.join(name)
         except Refused as error:
             self._refused_rooms[name] = error
             log.error("%s", error)
             if self._on_refused is not None:
                 self._on_refused(self._refused_rooms.keys())
+            return None
 
     async def _answer(self, room: str, inviter: str) -> None:
         await self._membership.answer(room, inviter)
@@ -260,17 +271,18 @@ class MatrixTransport:
             left = {other: by for other, by in self._position.invites.items() if other != room}
             self._position = msgspec.structs.replace(self._position, invites=left)
 
-    def _start_errand(self, key: str, errand: Callable[[], Awaitable[None]]) -> None:
+    def _start_errand(self, key: str, errand: Callable[[], Awaitable[object]]) -> None:
         """Do something beside receiving, unless it is being done already."""
         if key not in self._errands:
             task = self._errands[key] = asyncio.create_task(self._patiently(key, errand), name=f"matrix {key}")
             task.add_done_callback(lambda _: self._errands.pop(key, None))
 
-    async def _patiently(self, what: str, errand: Callable[[], Awaitable[None]]) -> None:
+    async def _patiently(self, what: str, errand: Callable[[], Awaitable[object]]) -> None:
         tries = 0
         while True:
             try:
-                return await errand()
+                await errand()
+                return
             except RetryLater as error:
                 if tries == 0:
                     log.warning("%s: %s Trying again.", what, error)

@@ -1,0 +1,281 @@
+"""The live sources without a homeserver: which way is taken, an agent's socket, its end, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bots.cli.selection import Selection
+from bots.config import Config
+from bots.control import ControlServer, socket_path
+from bots.paths import Paths
+from bots.service import Service
+from tests.agent.scripted_engine import ScriptedEngine
+from tests.agent.simulated import Member, Room, identity_of
+from tests.agent.virtual_time import until
+from tui.arrivals import Arrival
+from tui.checking import check
+from tui.sources import Link, SourceError
+from tui.sources.live import LiveOptions, open_source
+from tui.sources.live.agent import AgentSource
+from tui.sources.live.observer import Observer
+
+HOMESERVER = "http://127.0.0.1:9"
+USER = "@me:example.org"
+ROOM = "#mesh:example.org"
+
+
+class Screen:
+    """Takes what a source delivers while the block runs."""
+
+    def __init__(self, source: AgentSource) -> None:
+        self.source = source
+        self.arrivals: list[Arrival] = []
+        self.links: list[Link] = []
+        self.batches = 0
+
+    async def __aenter__(self) -> Screen:
+        self._running = asyncio.ensure_future(self.source.run(self._deliver, self.links.append))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+    def _deliver(self, arrivals: Sequence[Arrival]) -> None:
+        self.batches += 1
+        self.arrivals += arrivals
+
+    @property
+    def states(self) -> list[str]:
+        return [link.state for link in self.links]
+
+    async def error(self) -> SourceError:
+        """Why it ended by itself."""
+        async with asyncio.timeout(20):
+            with pytest.raises(SourceError) as caught:
+                await self._running
+        return caught.value
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A private folder with a name short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="claw") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def nobody_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No agents, no password, no settings of whoever runs the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for variable in ("CLAWNET_AGENT_NAME", "CLAWNET_MATRIX_PASSWORD", "CLAWNET_MATRIX_HOMESERVER"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def looking_through(ada: Member, state: Path, room: str = "") -> AgentSource:
+    selection = Selection("ada", Paths(state / "config.toml", state), Config())
+    return AgentSource(selection, identity_of(ada.name), socket_path(state), room, lambda: "")
+
+
+@asynccontextmanager
+async def beside(tmp_path: Path, state: Path, engine: ScriptedEngine) -> AsyncIterator[tuple[Member, Screen]]:
+    """An agent with its socket in a room with a worker, and a screen beside it."""
+    async with asyncio.timeout(40), Room(tmp_path) as room:
+        ada = await room.join("ada")
+        await room.join("bert", engine)
+        async with ControlServer(Service(ada.agent), socket_path(state)), Screen(looking_through(ada, state)) as screen:
+            await until(lambda: screen.arrivals, 20)
+            yield ada, screen
+
+
+class TestWhichWay:
+    def test_importing_it_loads_nothing_of_the_agent(self) -> None:
+        code = "import sys, tui.sources.live; print([name for name in sys.modules if name.startswith(('bots', 'nio'))])"
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert told.stdout.strip() == "[]"
+
+    @pytest.mark.parametrize(
+        "options, code",
+        [
+            (LiveOptions(), "source.no_agent"),
+            (LiveOptions(room=ROOM), "source.no_agent"),
+            (LiveOptions(homeserver=HOMESERVER, room=ROOM), "source.incomplete"),
+            (LiveOptions(user=USER), "source.incomplete"),
+            (LiveOptions(homeserver="nonsense", user=USER, room=ROOM), "matrix.homeserver_url"),
+            (LiveOptions(homeserver=HOMESERVER, user="me", room=ROOM), "matrix.user_id"),
+            (LiveOptions(homeserver=HOMESERVER, user=USER, room="mesh"), "matrix.room_name"),
+            (LiveOptions(name="ghost"), "config.incomplete"),
+            (LiveOptions(name="../ghost"), "config.name"),
+            (LiveOptions(config="/nowhere/config.toml"), "config.unreadable"),
+        ],
+    )
+    def test_what_is_missing_is_said_with_the_way_out(self, options: LiveOptions, code: str) -> None:
+        with pytest.raises(SourceError) as caught:
+            open_source(options)
+        assert caught.value.code == code and caught.value.usage
+        assert caught.value.message.endswith(".") and caught.value.hint
+
+    def test_an_account_alone_makes_an_observer(self) -> None:
+        source = open_source(LiveOptions(homeserver=HOMESERVER, user=USER, room=ROOM))
+        assert isinstance(source, Observer)
+        assert source.key is None and source.title == ROOM
+
+    def test_of_several_agents_one_is_to_be_named(self, tmp_path: Path) -> None:
+        for name in ("ada", "bert"):
+            (tmp_path / "config" / "clawnet" / name).mkdir(parents=True)
+            (tmp_path / "config" / "clawnet" / name / "config.toml").touch()
+        with pytest.raises(SourceError, match="There are 2 agents here") as caught:
+            open_source(LiveOptions())
+        assert "ada, bert" in caught.value.hint
+
+    def test_the_password_is_asked_for_at_once_and_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def prompt(user: str) -> str:
+            asked.append(user)
+            return "secret"
+
+        observe = LiveOptions(homeserver=HOMESERVER, user=USER, room=ROOM)
+        own = LiveOptions(name="ada", homeserver=HOMESERVER, user="@ada:example.org")
+        for options in (observe, own):
+            open_source(options, prompt)
+        assert asked == [USER, "@ada:example.org"]
+        monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", "secret")
+        for options in (observe, own):
+            open_source(options, prompt)
+        assert len(asked) == 2
+
+
+class TestBesideAnAgent:
+    async def test_what_it_has_seen_and_sees_is_handed_over(self, tmp_path: Path, state: Path) -> None:
+        async with beside(tmp_path, state, ScriptedEngine(["a mesh"])) as (_, screen):
+            said = [sentence async for sentence in screen.source.ask("What is a mesh?")]
+            task_id, *sentences = said
+            assert sentences[0].startswith("#mesh is public")
+            assert sentences[-2].startswith("Answered by bert in ") and sentences[-1] == "a mesh"
+            await until(lambda: any("closed" in event.event for event in screen.arrivals), 20)
+            outcomes = [outcome for event in screen.arrivals for outcome in check(event, screen.source.key).outcomes]
+            assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+            assert {"task.request", "task.offer", "task.close"} <= {getattr(each, "type", "") for each in outcomes}
+            assert task_id in {getattr(each, "id", "") for each in outcomes}
+            assert screen.states == ["connecting", "live"]
+            assert screen.batches < len(screen.arrivals)
+
+    async def test_a_task_is_canceled(self, tmp_path: Path, state: Path) -> None:
+        async with beside(tmp_path, state, ScriptedEngine((3600.0,))) as (_, screen):
+            asking = screen.source.ask("What is a mesh?")
+            task_id = await anext(asking)
+            assert "is canceled" in await screen.source.cancel(task_id)
+            rest = [sentence async for sentence in asking]
+            assert "canceled" in rest[-1]
+            with pytest.raises(SourceError) as caught:
+                await screen.source.cancel(task_id)
+            assert caught.value.code == "task.not_open"
+
+    async def test_whoever_asks_and_goes_away_wants_no_answer(self, tmp_path: Path, state: Path) -> None:
+        async with beside(tmp_path, state, ScriptedEngine((3600.0,))) as (ada, screen):
+            asking: Any = screen.source.ask("What is a mesh?")
+            await anext(asking)
+            assert ada.agent.requester.open_tasks()
+            await asking.aclose()
+            await until(lambda: not ada.agent.requester.open_tasks(), 20)
+
+    @pytest.mark.parametrize(
+        "question, stages, code", [("  ", ("answer",), "ask.empty"), ("?", ("dance",), "ask.stage")]
+    )
+    async def test_what_cannot_be_asked(
+        self, tmp_path: Path, state: Path, question: str, stages: tuple[str, ...], code: str
+    ) -> None:
+        async with beside(tmp_path, state, ScriptedEngine(["a mesh"])) as (_, screen):
+            with pytest.raises(SourceError) as caught:
+                await anext(screen.source.ask(question, stages=stages))
+            assert caught.value.code == code
+
+    async def test_an_agent_that_stops_makes_it_stale_until_one_runs_again(self, tmp_path: Path, state: Path) -> None:
+        path = socket_path(state)
+        async with asyncio.timeout(40), Room(tmp_path) as room:
+            ada = await room.join("ada")
+            paul = room.stranger("paul")
+            async with Screen(looking_through(ada, state)) as screen:
+                async with ControlServer(Service(ada.agent), path):
+                    await until(lambda: "live" in screen.states, 20)
+                await until(lambda: screen.states[-1] == "stale", 20)
+                assert screen.links[-1].detail == "The agent ada was stopped. Trying again."
+                with pytest.raises(SourceError) as caught:
+                    await anext(screen.source.ask("Why?"))
+                assert caught.value.code == "source.agent_gone" and "clawbot run" in caught.value.hint
+                said = paul.write("in between")
+                async with ControlServer(Service(ada.agent), path):
+                    await until(lambda: said in {event.event_id for event in screen.arrivals}, 20)
+                    assert screen.states[-1] == "live"
+
+    async def test_a_room_that_the_agent_is_not_in(self, tmp_path: Path, state: Path) -> None:
+        async with asyncio.timeout(40), Room(tmp_path) as room:
+            ada = await room.join("ada")
+            source = looking_through(ada, state, "#elsewhere")
+            async with ControlServer(Service(ada.agent), socket_path(state)), Screen(source) as screen:
+                error = await screen.error()
+        assert error.code == "room.unknown" and error.hint == "It is in: #mesh."
+
+    @pytest.mark.parametrize(
+        "line, code",
+        [
+            (
+                b'{"event":"error","at_ms":0,"code":"request.malformed","message":"Not a request."}\n',
+                "source.older_agent",
+            ),
+            (b'{"event":"error","at_ms":0,"code":"internal","message":"It failed."}\n', "internal"),
+        ],
+    )
+    async def test_an_agent_that_cannot_be_followed(self, tmp_path: Path, state: Path, line: bytes, code: str) -> None:
+        async with told(tmp_path, state, line) as screen:
+            assert (await screen.error()).code == code
+
+    async def test_an_agent_that_is_killed_in_the_middle_of_a_line(self, tmp_path: Path, state: Path) -> None:
+        async with told(tmp_path, state, b'{"event":"link","at_ms":0,"online":true}\n{"event":"del') as screen:
+            await until(lambda: screen.states[:3] == ["connecting", "live", "stale"], 20)
+
+    async def test_what_went_by_unread_and_what_is_offline_is_told(self, tmp_path: Path, state: Path) -> None:
+        lines = [
+            b'{"event":"link","at_ms":0,"online":false,"detail":"The homeserver cannot be reached just now."}',
+            b'{"event":"link","at_ms":0,"online":true}',
+            b'{"event":"missed","at_ms":0,"count":7}',
+            b'{"event":"link","at_ms":0,"online":false,"detail":"The homeserver cannot be reached just now."}',
+        ]
+        async with told(tmp_path, state, b"\n".join(lines) + b"\n") as screen:
+            await until(lambda: len(screen.links) >= 5, 20)
+        assert screen.links[1:5] == [
+            Link("connecting", "The homeserver cannot be reached just now."),
+            Link("live"),
+            Link("live", "Up to 7 events went by unread: this terminal was too slow."),
+            Link("stale", "The homeserver cannot be reached just now."),
+        ]
+
+
+@asynccontextmanager
+async def told(tmp_path: Path, state: Path, words: bytes) -> AsyncIterator[Screen]:
+    """A screen before something that says this to everybody at an agent's socket, and hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(words)
+        writer.close()
+        await writer.wait_closed()
+
+    async with (
+        asyncio.timeout(40),
+        Room(tmp_path) as room,
+        await asyncio.start_unix_server(serve, socket_path(state)),
+        Screen(looking_through(room.member("ada"), state)) as screen,
+    ):
+        yield screen

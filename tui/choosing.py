@@ -1,0 +1,102 @@
+"""Choose in one pane, and the others follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui.commands import CommandError
+from tui.views import Entry, Selection
+from tui.widgets.agents import AgentsPane
+from tui.widgets.inspector import InspectorPane
+from tui.widgets.mesh import MeshPane
+from tui.widgets.rows import Chosen
+
+if TYPE_CHECKING:
+    from tui.app import ClawTui
+
+
+class Choosing:
+    """What is chosen, and what one does with it."""
+
+    def select(self: ClawTui, selection: Selection) -> None:
+        self.selection = selection
+        self.stale()
+
+    def choose_agent(self: ClawTui, name: str) -> None:
+        """By did or by name. Raises CommandError."""
+        rows = [row for row in self.picture.agents if name == row.did]
+        rows = rows or [row for row in self.picture.agents if row.name.casefold().startswith(name.casefold())]
+        if not rows:
+            raise CommandError(f"Nobody here is called {name}.")
+        task = self.picture.task(self.selection.task)
+        concerned = task is not None and (
+            task.requester == rows[0].did or any(stage.executor == rows[0].did for stage in task.stages)
+        )
+        self.select(Selection(about="agent", agent=rows[0].did, task=self.selection.task if concerned else ""))
+
+    def choose_task(self: ClawTui, task_id: str, stage: str = "") -> None:
+        row = self.picture.task(task_id)
+        agent = "" if row is None else row.requester
+        for found in row.stages if row is not None else ():
+            if found.id == stage and found.executor:
+                agent = found.executor
+        self.select(Selection(about="task", agent=agent, task=task_id, stage=stage))
+
+    def choose_entry(self: ClawTui, entry: Entry) -> None:
+        message = entry.message
+        agent = task = ""
+        if message is not None:
+            agent = message.sender
+            if message.type.startswith("task."):
+                task = message.id if message.type == "task.request" else str(message.envelope.thread)
+        self.select(Selection(about="entry", agent=agent, task=task, entry=entry.seq))
+
+    def on_mesh_pane_chosen(self: ClawTui, event: MeshPane.Chosen) -> None:
+        self.choose_agent(event.did)
+
+    def on_chosen(self: ClawTui, event: Chosen) -> None:
+        if event.kind == "agent":
+            self.choose_agent(event.key)
+        elif event.kind in ("task", "stage"):
+            task_id, _, stage = event.key.partition("/")
+            self.choose_task(task_id, stage)
+        else:
+            wanted = (event.kind, event.key)
+            for entry in reversed(self.picture.entries):
+                ids = (("entry", str(entry.seq)), ("message", entry.message.id if entry.message else ""))
+                if wanted in ids:
+                    self.choose_entry(entry)
+                    return
+            self.say("That message is not in the timeline any more.", "warning")
+
+    # -- actions ---------------------------------------------------------------------------------------------
+
+    def action_describe(self: ClawTui) -> None:
+        self.action_pane("inspector")
+
+    def action_raw(self: ClawTui) -> None:
+        self.query_one(InspectorPane).toggle_raw()
+        self.stale()
+
+    def action_sort(self: ClawTui) -> None:
+        self.query_one(AgentsPane).sort_by_next()
+        self.stale()
+
+    def action_pin(self: ClawTui) -> None:
+        if not self.selection.agent:
+            self.say("Choose an agent first; P then holds it where it is.", "warning")
+            return
+        held = self.query_one(MeshPane).pin(self.selection.agent)
+        self.say("Held where it is." if held else "Moves again.")
+
+    def action_copy(self: ClawTui) -> None:
+        chosen = self.selection
+        said = [entry.message for entry in self.picture.entries if entry.seq == chosen.entry]
+        message = said[0] if said else None
+        ids = {"agent": chosen.agent, "task": chosen.task, "entry": message.id if message is not None else ""}
+        text = ids.get(chosen.about, "")
+        if not text:
+            self.say("Choose an agent, a task or a message first.", "warning")
+            return
+        self.copy_to_clipboard(text)
+        self.say(f"Copied {text[:60]}")

@@ -1,0 +1,125 @@
+"""Show only what fits: the filter that was typed, and the one agent that is followed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui.filters import EVERYTHING, Context, Filter, FilterError, parse
+from tui.prompt import Prompt
+from tui.text import cell
+from tui.views import AgentRow, Entry, Snapshot, TaskRow, Verdict
+from tui.widgets.timeline import TimelinePane
+
+if TYPE_CHECKING:
+    from tui.app import ClawTui
+
+
+class Filtering:
+    """Filters apply to the lists; the mesh always shows everybody."""
+
+    filter_text = ""
+    followed = ""  # did
+    _filter: Filter = EVERYTHING
+    _kept: tuple[object, ...] = ()  # what the last filtering was made of
+    _rows: tuple[tuple[AgentRow, ...], tuple[TaskRow, ...]] = ((), ())
+
+    def set_filter(self: ClawTui, text: str) -> None:
+        """Filter by a text of the filter language; "" shows everything. A faulty one changes nothing."""
+        try:
+            self._filter = parse(text)
+        except FilterError as error:
+            self.say(str(error), "error")
+            return
+        self.filter_text = text
+        if not text:
+            self.followed = ""
+        self._refilter()
+
+    def action_filter(self: ClawTui) -> None:
+        self.query_one(Prompt).open("filter", self.filter_text)
+
+    def on_prompt_typed(self: ClawTui, event: Prompt.Typed) -> None:
+        """The lists follow while one types, as long as it makes sense."""
+        if event.purpose != "filter":
+            return
+        try:
+            self._filter = parse(event.text)
+        except FilterError:
+            return
+        self.filter_text = event.text
+        self._refilter()
+
+    def action_follow(self: ClawTui) -> None:
+        if self.followed:
+            self.followed = ""
+        elif self.selection.agent:
+            self.followed = self.selection.agent
+        else:
+            self.say("Choose an agent first; f then shows only what concerns it.", "warning")
+            return
+        self._refilter()
+
+    def _refilter(self: ClawTui) -> None:
+        shown, followed, context = self._filter, self.followed, self.filter_context()
+        passes = None
+        if self.filter_text or followed:
+
+            def passes(entry: Entry) -> bool:
+                return (not followed or _concerns(entry, followed)) and shown.entry(entry, context)
+
+        self.query_one(TimelinePane).set_filter(passes)
+        self._kept = ()
+        self.stale()
+
+    def filter_context(self: ClawTui) -> Context:
+        """What a filter may ask of the state now."""
+
+        # A leap in time brings another model.
+        def name_of(did: str) -> str:
+            return self.feed.model.mesh.name_of(did)
+
+        def verdict_of(entry: Entry) -> Verdict:
+            return self.feed.model.verdict(entry)
+
+        def state_of(task_id: str) -> str:
+            view = self.feed.model.mesh.task(task_id)
+            return "" if view is None else view.state
+
+        return Context(
+            name_of=name_of,
+            verdict_of=verdict_of,
+            task_state=state_of,
+        )
+
+    def filtered(self: ClawTui, picture: Snapshot) -> Snapshot:
+        """The picture with the agents and tasks that fit; the same rows give the same tuples."""
+        if not self.filter_text and not self.followed:
+            return picture
+        made_of = (picture.agents, picture.tasks, self._filter, self.followed)
+        if len(self._kept) != len(made_of) or any(a is not b for a, b in zip(self._kept, made_of, strict=True)):
+            context, followed = self.filter_context(), self.followed
+            agents = tuple(row for row in picture.agents if self._filter.agent(row))
+            tasks = tuple(
+                row
+                for row in picture.tasks
+                if (not followed or followed == row.requester or any(s.executor == followed for s in row.stages))
+                and self._filter.task(row, context)
+            )
+            self._kept, self._rows = made_of, (agents, tasks)
+        return msgspec.structs.replace(picture, agents=self._rows[0], tasks=self._rows[1])
+
+    def filter_told(self: ClawTui) -> str:
+        """The filter and whom we follow, for the head line."""
+        row = self.picture.agent(self.followed) if self.followed else None
+        followed = f"following {cell(row.name, 20, pad=False)}" if row is not None else ""
+        return "  ".join(part for part in (followed, f"/{self.filter_text}" if self.filter_text else "") if part)
+
+
+def _concerns(entry: Entry, did: str) -> bool:
+    message = entry.message
+    if message is None:
+        return False
+    recipients = message.envelope.recipients
+    return message.sender == did or (isinstance(recipients, tuple) and did in recipients)

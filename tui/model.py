@@ -1,0 +1,226 @@
+"""The state of the room that is watched: the agents' own fold, and what is derived from it to be drawn.
+
+Pure: arrivals and the time come in, a ``Snapshot`` comes out. Memory is bounded by the fold's limits and ``history``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from itertools import count
+
+import msgspec
+
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.mesh import Mesh
+from clawnet_proto.message import Message
+from clawnet_proto.specification import TYPES
+from clawnet_proto.wire import present
+from tui.agent_rows import agent_rows, edge_rows
+from tui.arrivals import Arrival, Checked, Outcome, Words
+from tui.task_rows import TaskRows
+from tui.views import AgentRow, Counts, EdgeRow, Entry, Pulse, Snapshot, TaskRow, Verdict
+
+HISTORY = 5000  # lines of the timeline that can be scrolled back to
+PULSE_MS = 1500
+_PULSES = 256
+_PENDING_SHOWN = 50
+# How old rows may be: making them at every frame would cost more than drawing them.
+_AGENTS_EVERY_MS = 250
+_AGENTS_IDLE_MS = 1000  # when nobody's presence changed; time passes all the same
+_TASKS_EVERY_MS = 200
+
+
+class Model:
+    """One room. ``room`` is its URI, "" for the first that something arrives from; ``me`` the did of our key."""
+
+    def __init__(self, *, room: str = "", me: str = "", history: int = HISTORY) -> None:
+        self.room = room
+        self.me = me
+        self.changes = 0  # grows with every change of what a snapshot shows, but for the passing of time
+        self.mesh = Mesh(room)
+        self._history = history
+        self._entries: deque[Entry] = deque(maxlen=history)
+        self._pending: OrderedDict[int, Entry] = OrderedDict()  # by place in the queue
+        self._places = count()
+        self._pulses: deque[Pulse] = deque(maxlen=_PULSES)
+        self._heard: dict[str, int] = {}  # did -> when we last received something of it
+        self._announces: dict[str, Arrival] = {}
+        self._task_rows = TaskRows(me)
+        self._seq = 0
+        self._tally = _Tally()
+        self._agents: tuple[AgentRow, ...] = ()
+        self._edges: tuple[EdgeRow, ...] = ()
+        self._presence = -1  # the fold's count of presence changes when the rows were made
+        self._agents_ms = 0
+        self._tasks: tuple[TaskRow, ...] = ()
+        self._tasks_ms = 0
+
+    # -- what happens ----------------------------------------------------------------------------------------
+
+    def expect(self, arrivals: Sequence[Arrival]) -> None:
+        """Note arrivals whose signatures are still to be checked; ``fold`` takes them up in the same order."""
+        for arrival in arrivals:
+            self._tally.arrivals += 1
+            self._pending[next(self._places)] = Entry(seq=0, arrival=arrival, pending=True)
+        self.changes += 1
+
+    def arrivals(self) -> list[Arrival]:
+        """What the timeline was made of, oldest first, after the announces its senders had made before."""
+        shown = {id(entry.arrival): entry.arrival for entry in self._entries}
+        before = [arrival for arrival in self._announces.values() if id(arrival) not in shown]
+        return [*sorted(before, key=lambda arrival: arrival.received_ms), *shown.values()]
+
+    @property
+    def lines(self) -> int:
+        """How many lines the timeline ever had."""
+        return self._seq
+
+    @property
+    def waiting(self) -> int:
+        """How many arrivals are not checked yet."""
+        return len(self._pending)
+
+    def fold(self, checked: Checked) -> None:
+        """Fold what an arrival proved to hold."""
+        arrival = checked.arrival
+        if self._pending:
+            self._pending.popitem(last=False)
+        else:
+            self._tally.arrivals += 1
+        if self.room and arrival.room not in ("", self.room):
+            self._tally.elsewhere += 1
+            return
+        for index, outcome in enumerate(checked.outcomes):
+            self._take(arrival, index, outcome)
+        self.changes += 1
+
+    def _take(self, arrival: Arrival, index: int, outcome: Outcome) -> None:
+        if isinstance(outcome, Message):
+            self._add(arrival, index, outcome)
+        elif isinstance(outcome, Words):
+            self._tally.unsigned += 1
+            self._entries.append(Entry(seq=self._next(), arrival=arrival, words=outcome.text))
+        else:
+            self._refuse(arrival, index, outcome)
+
+    def _add(self, arrival: Arrival, index: int, message: Message) -> None:
+        if not self.room:
+            self.room = self.mesh.room = message.envelope.room
+        if message.envelope.room != self.room:
+            self._tally.elsewhere += 1
+            return
+        try:
+            folded = self.mesh.add(message, arrival.sender)
+        except RemoteProtocolError as error:
+            self._refuse(arrival, index, error)
+            return
+        if folded == "duplicate":
+            self._tally.duplicates += 1
+            return
+        self._tally.messages += 1
+        self._heard[message.sender] = max(arrival.received_ms, self._heard.get(message.sender, 0))
+        if message.type == "presence.announce":
+            self._announces[message.sender] = arrival
+        if len(self._heard) > 2 * len(self.mesh.peers) + 64:
+            self._heard = {did: ms for did, ms in self._heard.items() if did in self.mesh.peers}
+            self._announces = {did: known for did, known in self._announces.items() if did in self.mesh.peers}
+        if TYPES[message.type].family == "task":
+            self._task_rows.touch(message, arrival.received_ms)
+        self._entries.append(Entry(seq=self._next(), arrival=arrival, index=index, message=message))
+        to = present(message.envelope.recipients, ("",))[0]  # "" is everybody
+        self._pulses.append(Pulse(message.sender, to, message.type, arrival.received_ms))
+
+    def _refuse(self, arrival: Arrival, index: int, error: RemoteProtocolError) -> None:
+        if error.code == "sealed.unopened":
+            self._tally.unopened += 1
+        else:
+            self._tally.invalid += 1
+        self._entries.append(
+            Entry(seq=self._next(), arrival=arrival, index=index, code=error.code, detail=error.detail)
+        )
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    # -- what is shown ---------------------------------------------------------------------------------------
+
+    def snapshot(self, now_ms: int, *, fresh: bool = False) -> Snapshot:
+        """Everything there is to draw. Rows that did not change are the same objects as before.
+
+        Agents and tasks may be a fraction of a second old, unless they are to be ``fresh``.
+        """
+        changed = self._presence != self.mesh.presence_changes
+        if fresh or not 0 <= now_ms - self._agents_ms < (_AGENTS_EVERY_MS if changed else _AGENTS_IDLE_MS):
+            self._agents = agent_rows(self.mesh, self.me, self._heard, now_ms)
+            if changed:
+                self._edges = edge_rows(self.mesh)
+            self._presence, self._agents_ms = self.mesh.presence_changes, now_ms
+        if fresh or not 0 <= now_ms - self._tasks_ms < _TASKS_EVERY_MS:
+            self._tasks = self._task_rows.rows(self.mesh)
+            self._tasks_ms = now_ms
+        while self._pulses and not 0 <= now_ms - self._pulses[0].at_ms < PULSE_MS:
+            self._pulses.popleft()
+        waiting = tuple(entry for entry, _ in zip(self._pending.values(), range(_PENDING_SHOWN), strict=False))
+        return Snapshot(
+            now_ms=now_ms,
+            room=self.room,
+            me=self.me,
+            agents=self._agents,
+            edges=self._edges,
+            tasks=self._tasks,
+            entries=(*self._entries, *waiting),
+            pulses=tuple(self._pulses),
+            counts=self._tally.counts(len(self._pending)),
+        )
+
+    def verdict(self, entry: Entry) -> Verdict:
+        """What is known of a line now: an address may be proven after a message came."""
+        if entry.pending:
+            return "pending"
+        if entry.message is not None:
+            return "invalid" if self.objection(entry) in _REFUSING else self.mesh.binding(entry.message)
+        if entry.code:
+            return "unopened" if entry.code == "sealed.unopened" else "invalid"
+        return "unsigned"
+
+    def objection(self, entry: Entry) -> str:
+        """The code that says why a line does not count, or not quite; "" if it does."""
+        message = entry.message
+        if message is None:
+            return entry.code
+        authority = self.mesh.authority(message)
+        if authority is not None:
+            return authority
+        if TYPES[message.type].family != "task" or message.type in ("task.request", "task.offer"):
+            return ""
+        view = self.mesh.task(str(message.envelope.thread))
+        return "state.waiting" if view is None else view.errors.get(message.id, "")
+
+    def copy(self) -> Model:
+        """An independent model in the same state, without its timeline: what a checkpoint keeps."""
+        other = Model(room=self.room, me=self.me, history=self._history)
+        other.mesh = self.mesh.copy()
+        other._heard = dict(self._heard)
+        other._announces = dict(self._announces)
+        other._task_rows = self._task_rows.copy()
+        other._seq = self._seq
+        other._tally = msgspec.structs.replace(self._tally)
+        return other
+
+
+_REFUSING = ("key.not_authorized", "key.unproven", "key.disputed")
+
+
+class _Tally(msgspec.Struct):
+    arrivals: int = 0
+    messages: int = 0
+    invalid: int = 0
+    unopened: int = 0
+    unsigned: int = 0
+    duplicates: int = 0
+    elsewhere: int = 0
+
+    def counts(self, pending: int) -> Counts:
+        return Counts(pending=pending, **msgspec.structs.asdict(self))

@@ -1,0 +1,1 @@
+"""What lies over the room for a moment: help, and the question whether one is sure."""

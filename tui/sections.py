@@ -1,0 +1,111 @@
+"""Text under headings, some of it leading elsewhere: what the inspector shows, and how it is wrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+
+from tui.spans import Span, Spans, Tone
+from tui.text import cell, lines, width_of
+from tui.verbatim import pieces
+
+LABEL: Final = 13  # cells for the label of a field
+TEXT_MOST: Final = 20_000  # characters of one text that are shown
+_WRAPPED_MOST: Final = 4000
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What is chosen with a line."""
+
+    kind: Literal["agent", "task", "stage", "entry", "message"]
+    key: str
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A field, a paragraph, or, ``verbatim``, a piece of data in which nothing is hidden or shrunk."""
+
+    text: str = ""
+    label: str = ""
+    tone: Tone = "plain"
+    indent: int = 0
+    link: Link | None = None
+    verbatim: bool = False
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A heading and what stands under it."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+
+class Wrapped(msgspec.Struct, frozen=True):
+    """One line of the screen."""
+
+    spans: Spans
+    link: Link | None = None
+
+
+def bounded(text: str) -> tuple[str, str]:
+    """As much of a text as is shown, and the sentence that says what is not; "" if that is all of it."""
+    if len(text) <= TEXT_MOST:
+        return text, ""
+    return text[:TEXT_MOST], f"Only the first {TEXT_MOST:,} of {len(text):,} characters are shown."
+
+
+def paragraph(text: str, tone: Tone = "plain") -> tuple[Line, ...]:
+    """A stranger's text in full, or as much as is bearable and a sentence."""
+    shown, rest = bounded(text)
+    found = (Line(text=shown, tone=tone),)
+    return (*found, Line(text=rest, tone="warn")) if rest else found
+
+
+def fields(*pairs: tuple[str, str] | Line | None) -> tuple[Line, ...]:
+    """Fields with their labels; those without text are left out."""
+    found: list[Line] = []
+    for pair in pairs:
+        if isinstance(pair, Line):
+            found.append(pair)
+        elif pair is not None and pair[1]:
+            found.append(Line(label=pair[0], text=pair[1]))
+    return tuple(found)
+
+
+def wrap(sections: Iterable[Section], width: int, rule: str) -> list[Wrapped]:
+    """Everything, ``width`` cells wide; ``rule`` draws the headings."""
+    found: list[Wrapped] = []
+    for section in sections:
+        if found:
+            found.append(Wrapped((("", "plain"),)))
+        heading = cell(section.title, width, pad=False)
+        rest = max(0, width - width_of(heading) - 1)
+        found.append(Wrapped(((heading, "strong"), (" ", "plain"), (rule * rest, "faint"))))
+        for line in section.lines:
+            found += [Wrapped(spans, line.link) for spans in _wrap(line, width)]
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _wrap(line: Line, width: int) -> tuple[Spans, ...]:
+    tone: Tone = "link" if line.link is not None and line.tone == "plain" else line.tone
+    if line.verbatim:
+        return _verbatim(line, width, tone)
+    label: Span | None = None
+    before = 2 * line.indent
+    if line.label:
+        label = (" " * before + cell(line.label, LABEL), "muted")
+        before += LABEL
+    wrapped = lines(line.text, max(8, width - before), _WRAPPED_MOST) or [""]
+    first: Spans = (label or (" " * before, "plain"), (wrapped[0], tone))
+    return (first, *(((" " * before, "plain"), (text, tone)) for text in wrapped[1:]))
+
+
+def _verbatim(line: Line, width: int, tone: Tone) -> tuple[Spans, ...]:
+    before = min(2 * line.indent, max(0, width - 16))
+    label = f"{cell(line.label, 64, pad=False)}: " if line.label else ""
+    first, *others = pieces(line.text, max(8, width - before), width_of(label))
+    margin: Span = (" " * before, "plain")
+    return ((margin, (label, "muted"), (first, tone)), *((margin, (text, tone)) for text in others))

@@ -1,0 +1,125 @@
+"""What happens in a room now: seen with an account that only reads, or with an agent of this machine.
+
+    observer    a Matrix account joins the room and reads along
+    agent       an agent's own view, through its socket or opened here: may ask and cancel
+    deliveries  what its transport delivered as an ``Arrival``
+    trouble     errors of the agent's packages as ``SourceError``
+
+Importing this package imports nothing of ``bots``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui.sources import Source, SourceError
+from tui.sources.live.trouble import translated
+
+if TYPE_CHECKING:
+    from bots.cli.selection import Selection
+
+_PASSWORD = "CLAWNET_MATRIX_PASSWORD"
+
+
+class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What to watch, as the command line says it; "" where it says nothing."""
+
+    name: str = ""  # of an agent of this machine
+    config: str = ""  # another file for its configuration
+    homeserver: str = ""  # base URL
+    user: str = ""  # full Matrix user id
+    room: str = ""  # alias, id or URI
+
+
+def open_source(options: LiveOptions, prompt: Callable[[str], str] = lambda user: "") -> Source:
+    """The source for these options, not yet running: an agent's, or an observer's if only an account is named.
+
+    A password that a login will need is taken from CLAWNET_MATRIX_PASSWORD, else ``prompt(user)`` is called, here and
+    now: later the terminal belongs to the picture. Raises SourceError.
+    """
+    with translated():
+        if (options.homeserver or options.user) and not (options.name or options.config):
+            return _observer(options, prompt)
+        return _agent(options, prompt)
+
+
+def _observer(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
+    from bots.transports.matrix.config import MatrixConfig
+    from tui.sources.live.observer import Observer, login_folder
+
+    missing = [flag for flag in ("homeserver", "user", "room") if not getattr(options, flag)]
+    if missing:
+        flags = " and ".join(f"--{flag}" for flag in missing)
+        raise SourceError(
+            "source.incomplete",
+            f"To read along in a room takes a homeserver, an account there and a room: {flags} is missing.",
+            "Write: clawtui --homeserver https://example.org --user @me:example.org --room '#clawnet:example.org'",
+            usage=True,
+        )
+    config = MatrixConfig(
+        homeserver=options.homeserver, user=options.user, rooms=(options.room,), device_name="clawtui", reads_only=True
+    )
+    config.check()
+    folder = login_folder(options.homeserver, options.user)
+    return Observer(config, folder, _password(folder, options.homeserver, options.user, prompt))
+
+
+def _agent(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
+    from bots import identity
+    from bots.cli.selection import require_account
+    from bots.control import socket_path
+    from tui.sources.live.agent import AgentSource
+
+    selection = _selection(options)
+    path = socket_path(selection.paths.state)
+    keys = selection.paths.keys
+    if _listening(path):
+        return AgentSource(selection, identity.load(keys), path, options.room, lambda: "")
+    require_account(selection)
+    matrix = selection.config.matrix
+    password = _password(selection.paths.state, matrix.homeserver, matrix.user, prompt)
+    own = identity.load(keys) if identity.complete(keys) else identity.create(keys)
+    return AgentSource(selection, own, path, options.room, password)
+
+
+def _selection(options: LiveOptions) -> Selection:
+    """The agent that the options, the environment or the only configuration name. Raises SourceError, ConfigError."""
+    import argparse
+
+    from bots.cli.selection import select
+    from bots.paths import known_agents
+
+    if not (options.name or options.config or known_agents() or os.environ.get("CLAWNET_AGENT_NAME")):
+        raise SourceError(
+            "source.no_agent",
+            "There is no agent on this machine to look through.",
+            "Make one with clawbot init, read along with --homeserver, --user and --room, or try: clawtui demo",
+            usage=True,
+        )
+    given = {field: getattr(options, field) or None for field in ("name", "config", "homeserver", "user")}
+    unset = dict.fromkeys(("owner", "kind", "role", "engine", "model_path"))
+    # An agent that is opened here joins a room that is named, though it may be none of its own.
+    room = [options.room] if options.room else None
+    return select(argparse.Namespace(**given, **unset, room=room, module="run"))
+
+
+def _listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as knock:
+        return knock.connect_ex(os.fsencode(path)) == 0
+
+
+def _password(folder: Path, homeserver: str, user: str, prompt: Callable[[str], str]) -> Callable[[], str]:
+    """What to log in with; nobody is asked while a login is kept in ``folder``."""
+    from bots.transports.matrix import session
+
+    given = os.environ.get(_PASSWORD, "")
+    kept = session.load(folder)
+    if not given and (kept is None or (kept.homeserver, kept.user) != (homeserver.rstrip("/"), user)):
+        given = prompt(user)
+    return lambda: given

@@ -1,0 +1,212 @@
+"""An agent's own view of its room. Beside a running agent it comes over its socket; else the agent is opened here,
+as ``clawbot watch`` does it: it serves nobody and leaves with us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+
+from bots.cli.selection import Selection
+from bots.control import call
+from bots.errors import ClawbotError
+from bots.events import Notice, TaskEnded, TaskOpened, TaskQuestion
+from bots.identity import Identity, require_sound
+from bots.requests import AnyAnswer, AnyRequest, Ask, Cancel, Delivered, Follow, LinkChanged, Missed
+from bots.service import Service
+from tui.arrivals import Arrival
+from tui.sources import Key, Link, SourceError
+from tui.sources.live.deliveries import arrival
+from tui.sources.live.trouble import translated
+
+_RETRY_S = 1.0
+# What passes by itself: another process is just starting or ending, or the homeserver does not answer yet.
+_PASSING = {"store.closed", "store.locked", "matrix.unreachable", "matrix.rate_limited", "matrix.server_error"}
+
+
+class AgentSource:
+    """One agent of this machine, as a ``tui.sources.Source``.
+
+    ``path`` is its socket; ``room`` one of its rooms, "" for the only one; ``password`` is asked if it has to be
+    opened here and has no kept login.
+    """
+
+    def __init__(self, selection: Selection, own: Identity, path: Path, room: str, password: Callable[[], str]) -> None:
+        self._selection = selection
+        self._own = own
+        self._path = path
+        self._room = room
+        self._password = password
+        self._service: Service | None = None  # of the agent opened here
+        self.title = f"{room} through {selection.name}" if room else selection.name
+
+    @property
+    def key(self) -> Key | None:
+        return Key(self._own.did, (self._own.seal,))
+
+    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+        view = _View(deliver, told)
+        view.connecting(f"Looking for the agent {self._selection.name}.")
+        while True:
+            try:
+                with translated():
+                    view.connecting(await self._follow(view))
+            except SourceError as error:
+                if error.code not in _PASSING:
+                    raise
+                view.connecting(error.message)
+            await asyncio.sleep(_RETRY_S)
+
+    async def ask(
+        self, question: str, *, stages: Sequence[str] = ("answer",), private: bool = False
+    ) -> AsyncIterator[str]:
+        """See ``Source.ask``. The agent cancels the task if this iterator is closed before its end."""
+        if not question.strip():
+            raise SourceError("ask.empty", "The question is empty.", "Write one.")
+        request = Ask(question=question.strip(), room=self._room, stages=tuple(stages), private=private)
+        early: list[str] = []  # what was said before the task has an id
+        opened = ended = False
+        async with aclosing(self._answers(request)) as answers:
+            async for answer in answers:
+                if isinstance(answer, TaskOpened):
+                    opened = True
+                    yield answer.task
+                said = _sentences(answer)
+                if not opened:
+                    early += said
+                    continue
+                for sentence in [*early, *said]:
+                    yield sentence
+                early = []
+                ended = isinstance(answer, TaskEnded)
+        if not ended:
+            raise SourceError(
+                "source.agent_gone",
+                "The agent stopped before there was an answer.",
+                "It goes on with the question when it runs again.",
+            )
+
+    async def cancel(self, task: str) -> str:
+        async with aclosing(self._answers(Cancel(task=task))) as answers:
+            said = [answer.text async for answer in answers if isinstance(answer, Notice)]
+        return " ".join(said)
+
+    async def _answers(self, request: AnyRequest) -> AsyncGenerator[AnyAnswer, None]:
+        """What the agent answers. Raises SourceError."""
+        stream = _answers_of(self._service, request) if self._service else call(self._path, request)
+        try:
+            with translated():
+                async with aclosing(stream) as answers:
+                    async for answer in answers:
+                        yield answer
+        except ConnectionError:
+            name = self._selection.name
+            raise SourceError(
+                "source.agent_gone", f"The agent {name} is not running.", f"Start it: clawbot run --name {name}"
+            ) from None
+
+    async def _follow(self, view: _View) -> str:
+        """Follow the agent until that ends, and say why it did. Raises ClawbotError, SourceError."""
+        request = Follow(room=self._room)
+        beside = False
+        try:
+            async with aclosing(call(self._path, request)) as answers:
+                async for answer in answers:
+                    beside = view.beside = True
+                    view.take(answer)
+        except msgspec.DecodeError:
+            pass  # the end of a line is missing: it was killed
+        except ConnectionError:
+            if not view.beside:
+                await self._take_part(request, view)
+        except ClawbotError as error:
+            if error.code != "request.malformed":
+                raise
+            text = f"The agent {self._selection.name} runs an older version, which cannot be followed."
+            raise SourceError("source.older_agent", text, "Restart it.") from error
+        began = "was stopped" if beside else "is not running"
+        return f"The agent {self._selection.name} {began}. Trying again."
+
+    async def _take_part(self, request: AnyRequest, view: _View) -> None:
+        """Open the agent here and follow it. Raises ClawbotError."""
+        from bots.lifetime import taking_part
+        from bots.opening import open_agent
+
+        selection = self._selection
+        require_sound(self._own, selection.name)
+        config = msgspec.structs.replace(
+            selection.config,
+            limits=msgspec.structs.replace(selection.config.limits, serve="nobody"),
+            people=msgspec.structs.replace(selection.config.people, answer="nobody"),
+        )
+        agent = await open_agent(config, selection.paths.state, self._own, self._password, with_engine=False)
+        async with taking_part(agent):
+            self._service = Service(agent)
+            try:
+                async with aclosing(_answers_of(self._service, request)) as answers:
+                    async for answer in answers:
+                        view.take(answer)
+            finally:
+                self._service = None
+
+
+class _View:
+    """Passes on what a ``Follow`` answers: arrivals of one moment together."""
+
+    def __init__(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+        self._deliver = deliver
+        self._told = told
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Arrival] = []
+        self._was_live = False
+        self.beside = False  # whether the agent was ever found running beside us
+
+    def take(self, answer: AnyAnswer) -> None:
+        if isinstance(answer, Delivered):
+            if not self._waiting:
+                self._loop.call_soon(self._flush)
+            self._waiting.append(arrival(answer.delivery))
+        elif isinstance(answer, LinkChanged) and answer.online:
+            self._flush()
+            self._was_live = True
+            self._told(Link("live"))
+        elif isinstance(answer, LinkChanged):
+            self.connecting(answer.detail)
+        elif isinstance(answer, Missed):
+            self._flush()
+            self._told(Link("live", f"Up to {answer.count} events went by unread: this terminal was too slow."))
+
+    def connecting(self, detail: str) -> None:
+        """Nothing arrives at the moment."""
+        self._flush()
+        self._told(Link("stale" if self._was_live else "connecting", detail))
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._deliver(waiting)
+
+
+def _answers_of(service: Service, request: AnyRequest) -> AsyncGenerator[AnyAnswer, None]:
+    stream = service.answer(request)
+    assert isinstance(stream, AsyncGenerator)
+    return stream
+
+
+def _sentences(answer: AnyAnswer) -> list[str]:
+    """What there is to say to a person of an event."""
+    if isinstance(answer, Notice):
+        return [answer.text]
+    if isinstance(answer, TaskQuestion):
+        return [f"The stage {answer.stage} asks: {answer.text}"]
+    if not isinstance(answer, TaskEnded):
+        return []
+    if answer.outcome != "completed":
+        return [answer.message or f"The task has {answer.outcome}."]
+    names = list(dict.fromkeys(stage.name for stage in answer.stages))
+    by = f" by {', '.join(names)}" if names else ""
+    return [f"Answered{by} in {answer.elapsed_ms / 1000:.1f} s.", *([answer.text] if answer.text else [])]

@@ -1,0 +1,199 @@
+"""The list of tasks, each with its stages as a pipeline; opened, its stages line by line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tui.columns import Column, line, places, titles
+from tui.judge import Judge
+from tui.moments import span
+from tui.spans import Span, Spans, fit
+from tui.text import cell
+from tui.tones import of_task, running
+from tui.views import Selection, Snapshot, StageRow, TaskRow
+from tui.widgets.lines import Kind
+from tui.widgets.rows import Rows
+
+COLUMNS: Final = (
+    Column(key="sign", least=1, priority=99),
+    Column(key="id", title="task", least=8, priority=30),
+    Column(key="title", title="title", least=16, most=48, weight=3, priority=100),
+    Column(key="by", title="asked by", least=8, most=16, weight=1, priority=50),
+    Column(key="done", title="done", least=9, priority=85),
+    Column(key="speed", title="tok/s", least=6, priority=55, right=True),
+    Column(key="age", title="age", least=4, priority=80, right=True),
+    Column(key="pipeline", title="stages", least=24, weight=5, priority=70),
+)
+STAGES: Final = (
+    Column(key="sign", least=1, priority=99),
+    Column(key="id", least=10, most=16, weight=1, priority=100),
+    Column(key="state", least=14, priority=60),
+    Column(key="who", least=10, most=18, weight=1, priority=90),
+    Column(key="model", least=10, most=24, weight=1, priority=40),
+    Column(key="tokens", least=8, priority=70, right=True),
+    Column(key="speed", least=10, priority=55, right=True),
+    Column(key="text", least=12, weight=6, priority=80),
+)
+
+_BAR = 4
+
+
+class TasksPane(Rows):
+    """The tasks, the one touched last first."""
+
+    title = "tasks"
+    empty = "No task has been asked for yet."
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self._tasks: tuple[TaskRow, ...] = ()
+        self._model: Judge | None = None
+        self._names = -1
+        self._second = -1
+        self._now_ms = 0
+        self._selected = ("", "")
+        self._open: set[str] = set()
+        self._rows: list[tuple[TaskRow, StageRow | None]] = []
+        self._places: dict[str, int] = {}
+
+    def show(self, snapshot: Snapshot, selection: Selection, *, model: Judge) -> None:
+        second = snapshot.now_ms // 1000
+        selected = (selection.task, selection.stage)
+        names = model.mesh.presence_changes
+        now, before = (second, selected, names), (self._second, self._selected, self._names)
+        if snapshot.tasks is self._tasks and now == before and self._drawn:
+            return
+        self._model, self._now_ms, self._second, self._names = model, snapshot.now_ms, second, names
+        if snapshot.tasks is not self._tasks:
+            self._tasks = snapshot.tasks
+            self._arrange()
+        if selected != self._selected:
+            self._selected = selected
+            task, stage = selected
+            key = f"{task}/{stage}"
+            if self.cursor not in (key, task) or stage:
+                self.put_cursor(key if stage and key in self._places else task)
+        self.redraw()
+
+    def _arrange(self) -> None:
+        before = self._here()
+        visible = 0 <= before - self.top < self.page
+        known = {task.id for task in self._tasks}
+        self._open &= known
+        self._rows = []
+        for task in self._tasks:
+            self._rows.append((task, None))
+            if task.id in self._open:
+                self._rows += [(task, stage) for stage in task.stages]
+        self._places = {_key(*row): index for index, row in enumerate(self._rows)}
+        busy = sum(running(task) for task in self._tasks)
+        self.name_it(f"{busy} running, {len(self._tasks)} in all" if self._tasks else "")
+        self.settle()
+        if visible and self._here() != before:
+            self.reveal(self._here())
+
+    def action_open(self) -> None:
+        """Unfold the stages of a task, or open a stage."""
+        here = self._here()
+        if here < 0:
+            return
+        task, stage = self._rows[here]
+        if stage is not None:
+            super().action_open()
+            return
+        self._open ^= {task.id}
+        self._arrange()
+        if task.id in self._open:
+            self.reveal(min(here + len(task.stages), here + self.page - 1))
+            self.reveal(here)
+        self.redraw()
+
+    def count(self) -> int:
+        return len(self._rows)
+
+    def key_at(self, index: int) -> str:
+        return _key(*self._rows[index])
+
+    def index_of(self, key: str) -> int:
+        return self._places.get(key, -1)
+
+    def meaning(self, key: str) -> tuple[Kind, str] | None:
+        if key not in self._places:
+            return None
+        return ("stage", key) if "/" in key else ("task", key)
+
+    def header(self, width: int) -> Spans:
+        return titles(places(COLUMNS, width))
+
+    def draw(self, index: int, width: int) -> Spans:
+        task, stage = self._rows[index]
+        if stage is not None:
+            last = stage is task.stages[-1]
+            tree: Span = (f"  {self.glyphs.box['end' if last else 'fork']}{self.glyphs.box['across']} ", "faint")
+            return (*fit((tree,), 5), *self._stage(stage, max(0, width - 5)))
+        return self._summary(task, width)
+
+    def _named(self, did: str) -> str:
+        if not did or self._model is None:
+            return ""
+        return cell(self._model.mesh.name_of(did), 32, pad=False)
+
+    def _summary(self, task: TaskRow, width: int) -> Spans:
+        glyphs = self.glyphs
+        done = sum(stage.state == "completed" for stage in task.stages)
+        filled, rest = glyphs.load_bar(done / len(task.stages) if task.stages else 0.0, _BAR)
+        busy = running(task)
+        tone = of_task(task.state)
+        speed = sum(stage.tokens_per_s for stage in task.stages if stage.state == "working") if busy else 0.0
+        until = task.ended_ms or self._now_ms
+        by = cell(task.on_behalf_of.removeprefix("matrix:u/"), 32, pad=False) or self._named(task.requester)
+        cells: dict[str, tuple[Span, ...]] = {
+            "sign": ((glyphs.tasks.get(task.state, "?"), tone),),
+            "id": ((task.id[:8], "muted"),),
+            "title": ((cell(task.title, 96, pad=False), "strong" if busy else "plain"),),
+            "by": ((by, "accent" if task.ours else "plain"),),
+            "done": ((filled, tone if done else "faint"), (rest, "faint"), (f" {done}/{len(task.stages)}", "muted")),
+            "speed": ((_speed(speed), "plain"),),
+            "age": ((span(until - task.asked_ms) if task.asked_ms else "", "muted"),),
+            "pipeline": self._pipeline(task),
+        }
+        return line(places(COLUMNS, width), cells)
+
+    def _pipeline(self, task: TaskRow) -> tuple[Span, ...]:
+        spans: list[Span] = []
+        for stage in task.stages:
+            if spans:
+                spans.append((f" {self.glyphs.arrows['then']} ", "faint"))
+            tone = of_task(stage.state)
+            waiting = not stage.executor
+            spans.append((cell(stage.id, 16, pad=False), "muted" if waiting else "plain"))
+            spans.append((f" {self.glyphs.tasks.get(stage.state, '?')}", tone))
+            if not waiting:
+                spans.append((f" {self._named(stage.executor)}", "muted"))
+            if stage.state in ("working", "input_required") and stage.tokens:
+                spans.append((f" {stage.tokens} tok", "plain"))
+        return tuple(spans)
+
+    def _stage(self, stage: StageRow, width: int) -> Spans:
+        tone = of_task(stage.state)
+        again = f" {stage.attempt}." if stage.attempt > 1 else ""
+        said = stage.failure or stage.text or ("reads " + ", ".join(stage.sources) if stage.sources else "")
+        cells: dict[str, tuple[Span, ...]] = {
+            "sign": ((self.glyphs.tasks.get(stage.state, "?"), tone),),
+            "id": ((cell(stage.id, 32, pad=False), "plain"),),
+            "state": ((stage.state.replace("_", " "), tone),),
+            "who": ((self._named(stage.executor), "strong"), (again, "warn")),
+            "model": ((cell(stage.model, 48, pad=False), "muted"),),
+            "tokens": ((f"{min(stage.tokens, 999_999)} tok" if stage.tokens else "", "plain"),),
+            "speed": ((f"{_speed(stage.tokens_per_s)} t/s" if stage.tokens_per_s > 0 else "", "muted"),),
+            "text": ((cell(said, max(1, width), pad=False), "bad" if stage.failure else "muted"),),
+        }
+        return line(places(STAGES, width), cells)
+
+
+def _key(task: TaskRow, stage: StageRow | None) -> str:
+    return task.id if stage is None else f"{task.id}/{stage.id}"
+
+
+def _speed(tokens_per_s: float) -> str:
+    return f"{min(tokens_per_s, 9999):.1f}" if tokens_per_s > 0 else ""
