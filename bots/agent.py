@@ -93,6 +93,7 @@ class Agent:
         self.barred = asyncio.Event()
         self._meshes: dict[str, Mesh] = {}
         self._observers: list[Callable[[AnyEvent], None]] = []
+        self._listeners: list[Callable[[bytes], None]] = []
         self._work: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -184,10 +185,12 @@ class Agent:
         to = posting.to or (mesh.direct_address(recipients[0]) if direct else None)
         if direct and to is None:
             raise ClawbotError("peer.unreachable", "That peer has announced no address for direct messages.")
-        if to is not None:
-            data = self._envelopes.seal(message, data)
+        travels = data if to is None else self._envelopes.seal(message, data)
         mesh.add(message, self.transport.address)
-        self.outbox.add(self._parcels.entry(message, data, to, posting))
+        self.outbox.add(self._parcels.entry(message, travels, to, posting))
+        if to is not None:
+            for listener in list(self._listeners):
+                listener(data)
         self.notify(
             seen(message, mesh, verdict="bound", plane="direct" if direct else "room",
                  address=self.transport.address, at_ms=message.envelope.sent_ms, ours=True)
@@ -215,6 +218,14 @@ class Agent:
         """Call ``observer`` for every event from now on; returns what ends that."""
         self._observers.append(observer)
         return lambda: self._observers.remove(observer) if observer in self._observers else None
+
+    def overhear(self, listener: Callable[[bytes], None]) -> Callable[[], None]:
+        """Call ``listener`` with the carrier of every direct message of ours as it was before it was sealed.
+
+        Returns what ends that. What we say in a room comes back from there.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

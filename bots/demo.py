@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--transcript", type=Path, metavar="FILE", help="default: demo/<time>.jsonl")
     parser.add_argument("--tui", action="store_true", help="with clawtui in front, until you quit it")
     options = parser.parse_args(arguments)
-    if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if options.tui and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         sys.stderr.write("demo: --tui needs a terminal; without one, leave it out.\n")
         return 2
     transcript = options.transcript or Path("demo") / f"{time.strftime('%Y%m%d-%H%M%S')}.jsonl"

@@ -2,24 +2,31 @@
 
 The store is the queue: a follower is a position in it. So nothing is lost or doubled between what is remembered and
 what is new, nobody waits for a slow reader, and what that one may fall behind is bounded by what the store keeps.
+
+What the agent says directly to others never comes back to it: that is overheard as it is said, unsealed, and kept by
+nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from bots.agent import Agent
 from bots.errors import ClawbotError
 from bots.requests import AnyAnswer, Delivered, Follow, LinkChanged, Missed
+from bots.transports import Delivery
 
+_OVERHEARD = 1_000  # direct messages of our own that wait for a slow reader
 _LOOK_S = 0.5  # how often one looks whether the transport is online
 
 
 async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -> AsyncIterator[AnyAnswer]:
     """Stream deliveries for ever. ``room_of`` gives the URI of a room by its name. Raises ClawbotError."""
     news = asyncio.Event()
-    end = agent.store.follow(news.set)
+    own = _Overheard(agent, news.set)
+    ends = (agent.store.follow(news.set), agent.overhear(own))
     try:
         link = _link(agent)
         yield link
@@ -38,13 +45,50 @@ async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -
                 last = seq
                 if delivery.room in ("", room):
                     yield Delivered(at_ms=agent.now_ms(), delivery=delivery)
+            for answer in own.taken() if room else ():
+                yield answer
             try:
                 async with asyncio.timeout(_LOOK_S):
                     await news.wait()
             except TimeoutError:
                 pass
     finally:
-        end()
+        for end in ends:
+            end()
+
+
+class _Overheard:
+    """Our own direct messages since they were last taken, as deliveries; the oldest go first if there are too many."""
+
+    def __init__(self, agent: Agent, news: Callable[[], None]) -> None:
+        self._agent = agent
+        self._news = news
+        self._waiting: deque[Delivery] = deque(maxlen=_OVERHEARD)
+        self._lost = 0
+
+    def __call__(self, carrier: bytes) -> None:
+        transport = self._agent.transport
+        self._lost += len(self._waiting) == _OVERHEARD
+        self._waiting.append(
+            Delivery(
+                transport=transport.name,
+                plane="direct",
+                room="",
+                sender=transport.address,
+                event_id="",
+                event=transport.direct_event(carrier.decode()),
+                received_ms=self._agent.now_ms(),
+                live=True,
+            )
+        )
+        self._news()
+
+    def taken(self) -> list[AnyAnswer]:
+        now_ms, lost, waiting = self._agent.now_ms(), self._lost, list(self._waiting)
+        self._waiting.clear()
+        self._lost = 0
+        missed: list[AnyAnswer] = [Missed(at_ms=now_ms, count=lost)] if lost else []
+        return missed + [Delivered(at_ms=now_ms, delivery=delivery) for delivery in waiting]
 
 
 def _readable(agent: Agent, room: str) -> str:

@@ -203,7 +203,10 @@ class Mesh:
         did = min(self.peers, key=lambda did: (bool(self.peers[did].known), self.peers[did].last_sent_ms, did))
         for address in tuple(self.peers[did].addresses):
             self._unbind(did, address)
-        for address in self.peers.pop(did).known:
+        forgotten = self.peers.pop(did)
+        if not forgotten.keys.trivial:
+            self._views.clear()
+        for address in forgotten.known:
             del self._known[address][did]
             if not self._known[address]:
                 del self._known[address]
@@ -354,7 +357,14 @@ class Mesh:
         return None
 
     def copy(self) -> Mesh:
-        """An independent copy, cheap enough to be taken often: what is shared is copied when it changes."""
+        """An independent copy, cheap enough to be taken often: tasks are shared until they change.
+
+        Those that did not change since the copy before are packed: what many copies hold takes little room.
+        """
+        for task_id, thread in self._threads.items():
+            if task_id not in self._own:
+                thread.rest()
+                self._views.pop(task_id, None)
         other = Mesh(self.room)
         other.peers = {did: peer.copy() for did, peer in self.peers.items()}
         other.presence_changes = self.presence_changes

@@ -7,11 +7,11 @@ _LAYERS = 8
 
 
 class Origins:
-    """Addresses by message id, of the ``most`` ids that came last; an id nobody delivered has none."""
+    """Addresses by message id, of up to ``most`` ids, those that came last; an id nobody delivered has none."""
 
     def __init__(self, most: int) -> None:
         self._depth = max(1, most // _LAYERS)
-        self._most = -(-most // self._depth)  # layers
+        self._layers = most // self._depth
         self._newest: dict[str, tuple[str, ...]] = {}
         self._full: tuple[dict[str, tuple[str, ...]], ...] = ()  # the newest first
 
@@ -39,13 +39,13 @@ class Origins:
 
     def _set(self, message_id: str, addresses: tuple[str, ...]) -> None:
         if len(self._newest) >= self._depth:
-            self._full = (self._newest, *self._full)[: self._most - 1]
+            self._full = (self._newest, *self._full)[: self._layers - 1]
             self._newest = {}
         self._newest[message_id] = addresses
 
     def copy(self) -> Origins:
         """An independent copy."""
         other = Origins.__new__(Origins)
-        other._depth, other._most = self._depth, self._most
+        other._depth, other._layers = self._depth, self._layers
         other._newest, other._full = self._newest.copy(), self._full
         return other

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families.task_state import TaskView, derive
 from clawnet_proto.message import Message
+from clawnet_proto.packed import Packed
 from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 
@@ -20,10 +21,15 @@ class Thread:
     whatever others send. Offers are for the requester alone and are no part of the state.
     """
 
+    __slots__ = ("_asleep", "_awarded", "_packed", "_said", "request", "size")
+
     def __init__(self, request: Message) -> None:
         self.request = request
         self.size = request.size
+        # Asleep, only the speakers are known here: what they said is packed.
         self._said: dict[Speaker, dict[tuple[str, ...], Message]] = {}
+        self._asleep = False
+        self._packed: Packed | None = None
         self._awarded: set[str] = set()
 
     @property
@@ -42,6 +48,7 @@ class Thread:
         """
         if message.type == "task.offer":
             return False
+        self._wake()
         ours = message.sender == self.request.sender
         speaker = (message.sender, message.envelope.kid)
         messages = self._said.get(speaker)
@@ -56,6 +63,7 @@ class Thread:
         if kept is not None and not _newer(message, kept):
             return False
         messages[place] = message
+        self._packed = None
         self.size += message.size - (kept.size if kept is not None else 0)
         if ours and counts and message.type == "task.award":
             self._awarded.update(present(message.envelope.recipients, ()))
@@ -72,15 +80,36 @@ class Thread:
 
     def progress(self, sender: str, kid: str, stage: str, attempt: int) -> Message | None:
         """The newest progress of an attempt by this key."""
+        self._wake()
         return self._said.get((sender, kid), {}).get((stage, str(attempt)))
 
     def derive(self, counts: Callable[[Message], bool]) -> TaskView:
         """The state that follows from the messages that count."""
-        messages = (message for said in self._said.values() for message in said.values())
-        return derive(self.request, filter(counts, messages))
+        self._wake()
+        return derive(self.request, filter(counts, self._messages()))
+
+    def _messages(self) -> Iterator[Message]:
+        return (message for said in self._said.values() for message in said.values())
+
+    def rest(self) -> None:
+        """Take little room until somebody asks. Nothing else changes."""
+        if self._asleep:
+            return
+        if self._packed is None:
+            self._packed = Packed(self._messages())
+        for said in self._said.values():
+            said.clear()
+        self._asleep = True
+
+    def _wake(self) -> None:
+        if self._asleep and self._packed is not None:
+            for message in self._packed.unpack():
+                self._said[message.sender, message.envelope.kid][_place(message)] = message
+        self._asleep = False
 
     def copy(self) -> Thread:
         """An independent copy."""
+        self._wake()
         other = Thread(self.request)
         other.size = self.size
         other._said = {speaker: messages.copy() for speaker, messages in self._said.items()}

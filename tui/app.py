@@ -6,33 +6,30 @@ import time
 from collections.abc import Mapping
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.containers import Container
 from textual.events import Resize
+from textual.widget import Widget
 from textual.widgets import Static
 
 from tui import commands
 from tui.asking import Asking
-from tui.choosing import Choosing
 from tui.commands import PANES, CommandError
 from tui.feeds import Feed
-from tui.filtering import Filtering
 from tui.glyphs import GLYPHS
-from tui.keys import KEYS, bindings, effective, shown
+from tui.keys import KEYS, bindings, shown
+from tui.pace import Pace
 from tui.palette import Palette
 from tui.prompt import Prompt
 from tui.replaying import Replaying
 from tui.saving import Saving
 from tui.screens.help import HelpScreen
 from tui.sources import Link, SourceError
-from tui.views import Selection, Snapshot
+from tui.views import Selection
 from tui.widgets.agents import AgentsPane
-from tui.widgets.foot import Foot, Severity
-from tui.widgets.head import Head
 from tui.widgets.inspector import InspectorPane
-from tui.widgets.mesh import MeshPane
 from tui.widgets.tasks import TasksPane
 from tui.widgets.timeline import TimelinePane
 
@@ -41,7 +38,7 @@ _WIDE = 110  # columns: with fewer, the panes on the right fold away
 _LEAST = (60, 16)
 
 
-class ClawTui(Choosing, Filtering, Asking, Saving, Replaying, App[None]):
+class ClawTui(Asking, Saving, Replaying):
     """The whole screen. ``feed`` is a live room or a recording, ``keymap`` holds keys by action id.
 
     Each of the classes it is made of adds one group of actions.
@@ -56,39 +53,37 @@ class ClawTui(Choosing, Filtering, Asking, Saving, Replaying, App[None]):
     def __init__(
         self, feed: Feed, *, glyphs: str = "braille", theme: str = "", keymap: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__()
-        self.feed = feed
-        self.picture = Snapshot(now_ms=feed.now_ms())
-        self.selection = Selection()
-        self.keys = effective(keymap or {})
+        super().__init__(feed, keymap or {})
         self.frozen_at: int | None = None  # how many lines there were when the picture was frozen
         self.zoomed = ""
         self._glyphs = glyphs
         self._wanted_theme = theme
         self._seen: tuple[int, int] = (-1, -1)  # the model and its count of changes that the picture shows
-        self._stale = True  # the panes do not show the picture yet
-        self.set_keymap(dict(keymap or {}))
+        self._pace = Pace()
+        self._too_small = Static(id="toosmall", markup=False)
+        self._room = Container(id="room")
+        self._above = "mesh"  # in a narrow window, the pane above the timeline
 
     # -- what there is ---------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
-        yield Head(id="head")
-        with Container(id="room"):
-            yield MeshPane(id="mesh")
-            yield AgentsPane(id="agents")
-            yield TasksPane(id="tasks")
-            yield InspectorPane(id="inspector")
-            yield TimelinePane(id="timeline")
-        yield Static(id="toosmall", markup=False)
-        yield Prompt(id="prompt")
-        yield Foot(id="foot")
+        yield self.head
+        with self._room:
+            yield self.mesh
+            yield self.agents
+            yield self.tasks
+            yield self.timeline
+            yield self.inspector
+        yield self._too_small
+        yield self.prompt
+        yield self.foot
 
     def on_mount(self) -> None:
         if self._wanted_theme:
             self.theme = self._wanted_theme
         self.set_glyphs(self._glyphs)
-        self.query_one(MeshPane).focus()
-        self.query_one(Foot).keys([(shown(self.keys[key.id]), key.short) for key in KEYS if key.short])
+        self.mesh.focus()
+        self.foot.keys([(shown(self.keys[key.id]), key.short) for key in KEYS if key.short])
         self.set_interval(FRAME_S, self.frame)
         self.run_worker(self._run_feed(), name="feed", exit_on_error=False)
 
@@ -102,54 +97,48 @@ class ClawTui(Choosing, Filtering, Asking, Saving, Replaying, App[None]):
     def frame(self) -> None:
         """Take up what has changed and show it."""
         now_ms, model = self.feed.now_ms(), self.feed.model
+        self._pace.next(time.monotonic(), model.changes)
         if self.frozen_at is None:
             seen = (id(model), model.changes)
-            if seen != self._seen or abs(now_ms - self.picture.now_ms) >= 1000:
-                leapt = seen[0] != self._seen[0]
+            leapt = seen[0] != self._seen[0]
+            changed = seen != self._seen or abs(now_ms - self.picture.now_ms) >= 1000
+            if changed and (leapt or self._pace.looks):
                 self.picture = model.snapshot(now_ms, fresh=leapt or self.standing_still())
                 self._seen = seen
-                self._stale = True
-        if self._stale or self.frozen_at is not None:
-            self._stale = False
+                self.outdated = True
+        if self.outdated or self.frozen_at is not None:
+            self.outdated = False
             self.show()
-        if self.frozen_at is None and (mesh := self.query_one(MeshPane)).display:
-            mesh.tick(now_ms)
-        foot = self.query_one(Foot)
-        foot.replay(self.playback())
-        foot.tick(time.monotonic_ns() // 1_000_000)
+        if self.frozen_at is None and self.mesh.display and self._pace.moves:
+            self.mesh.tick(now_ms, settle=self._pace.looks)
+        self.foot.replay(self.playback())
+        self.foot.tick(time.monotonic_ns() // 1_000_000)
 
     def show(self) -> None:
         """Bring every pane that can be seen up to date."""
         model = self.feed.model
-        head = self.query_one(Head)
-        head.tell(
+        self.head.tell(
             room=self.feed.title,
             link=self.feed.link.state,
             detail=self.feed.link.detail,
             filter=self.filter_told(),
             buffered=-1 if self.frozen_at is None else model.lines - self.frozen_at,
         )
-        head.show(self.picture, self.selection, model=model)
-        mesh = self.query_one(MeshPane)
-        if mesh.display:
-            mesh.show(self.picture, self.selection)
+        self.head.show(self.picture, self.selection, model=model)
+        if self.mesh.display:
+            self.mesh.show(self.picture, self.selection)
         picture = self.filtered(self.picture)
         for pane in self.lists():
             if pane.display:
                 pane.show(picture, self.selection, model=model)
 
-    def lists(self) -> list[TimelinePane | AgentsPane | TasksPane | InspectorPane]:
+    def lists(self) -> tuple[TimelinePane, AgentsPane, TasksPane, InspectorPane]:
         """The panes made of lines."""
-        kinds = (TimelinePane, AgentsPane, TasksPane, InspectorPane)
-        return [self.query_one(kind) for kind in kinds]
+        return self.timeline, self.agents, self.tasks, self.inspector
 
-    def say(self, text: str, severity: Severity = "information") -> None:
-        """Tell the person something, for some seconds."""
-        self.query_one(Foot).message(text, severity)
-
-    def stale(self) -> None:
-        """Something of what is shown has changed: the next frame brings it up to date."""
-        self._stale = True
+    def pane(self, name: str) -> Widget:
+        """The pane of this name."""
+        return {"mesh": self.mesh, **{str(pane.id): pane for pane in self.lists()}}[name]
 
     # -- panes -----------------------------------------------------------------------------------------------
 
@@ -158,52 +147,56 @@ class ClawTui(Choosing, Filtering, Asking, Saving, Replaying, App[None]):
         self.set_class(width < _WIDE, "narrow")
         small = width < _LEAST[0] or height < _LEAST[1]
         self.set_class(small, "small")
-        self.query_one("#toosmall", Static).update(
-            f"clawtui needs {_LEAST[0]}x{_LEAST[1]} characters; this window has {width}x{height}."
-        )
+        self._too_small.update(f"clawtui needs {_LEAST[0]}x{_LEAST[1]} characters; this window has {width}x{height}.")
         self._arrange()
 
     def action_pane(self, name: str) -> None:
         """Go to a pane; where there is room for two alone, it takes the upper one's place."""
-        pane = self.query_one(f"#{name}")
+        pane = self.pane(name)
         if self.zoomed:
             self.zoomed = name
-        self._above = name if name != "timeline" else getattr(self, "_above", "mesh")
+        if name != "timeline":
+            self._above = name
         self._arrange()
         pane.focus()
 
     def action_step_pane(self, by: int) -> None:
-        if self.query_one(Prompt).is_open or len(self.screen_stack) > 1:
+        if self.prompt.is_open or len(self.screen_stack) > 1:
             return
-        names = [name for name in PANES if self.query_one(f"#{name}").has_focus_within]
+        names = [name for name in PANES if self.pane(name).has_focus]
         at = PANES.index(names[0]) if names else 0
         self.action_pane(PANES[(at + by) % len(PANES)])
 
     def action_zoom(self) -> None:
-        focused = [name for name in PANES if self.query_one(f"#{name}").has_focus_within]
+        focused = [name for name in PANES if self.pane(name).has_focus]
         self.zoomed = "" if self.zoomed else (focused[0] if focused else "mesh")
         self._arrange()
 
     def _arrange(self) -> None:
         """Which panes can be seen: all, one, or in a narrow window the chosen one above the timeline."""
-        narrow, above = self.has_class("narrow"), getattr(self, "_above", "mesh")
+        narrow, above = self.has_class("narrow"), self._above
         for name in PANES:
             seen = name == self.zoomed if self.zoomed else not narrow or name in (above, "timeline")
-            self.query_one(f"#{name}").display = seen
+            self.pane(name).display = seen
         self.set_class(bool(self.zoomed), "zoomed")
+        # The grid is filled in order; in a narrow window the timeline is below whatever is chosen.
+        last = self.timeline if narrow else self.inspector
+        if self._room.children and self._room.children[-1] is not last:
+            self._room.move_child(last, after=len(self._room.children) - 1)
         self.stale()
 
     # -- everything else -------------------------------------------------------------------------------------
 
     def action_freeze(self) -> None:
         self.frozen_at = None if self.frozen_at is not None else self.feed.model.lines
+        self._seen = (-1, -1)  # what it missed is shown at once
         self.stale()
 
     def action_command(self) -> None:
-        self.query_one(Prompt).open("command", suggestions=tuple(command.name for command in commands.COMMANDS))
+        self.prompt.open("command", suggestions=tuple(command.name for command in commands.COMMANDS))
 
     def on_prompt_entered(self, event: Prompt.Entered) -> None:
-        self.query_one(f"#{self.zoomed or 'timeline'}").focus()
+        self.pane(self.zoomed or "timeline").focus()
         if event.purpose == "filter":
             self.set_filter(event.text)
         elif event.purpose == "ask":
@@ -215,10 +208,10 @@ class ClawTui(Choosing, Filtering, Asking, Saving, Replaying, App[None]):
                 self.say(str(error), "error")
 
     def on_prompt_left(self) -> None:
-        self.query_one(f"#{self.zoomed or 'mesh'}").focus()
+        self.pane(self.zoomed or "mesh").focus()
 
-    def action_help(self) -> None:
-        self.push_screen(HelpScreen(self.keys))
+    async def action_help(self) -> None:
+        await self.push_screen(HelpScreen(self.keys))
 
     def action_theme(self) -> None:
         names = sorted(self.available_themes)
@@ -230,12 +223,12 @@ class ClawTui(Choosing, Filtering, Asking, Saving, Replaying, App[None]):
         """Draw with other characters. Raises CommandError."""
         if name not in GLYPHS:
             raise CommandError(f"There are no glyphs {name!r}; there are {', '.join(GLYPHS)}.")
-        self.query_one(MeshPane).glyphs = name
-        for pane in (*self.lists(), self.query_one(Head), self.query_one(Foot)):
+        self.mesh.glyphs = name
+        for pane in (*self.lists(), self.head, self.foot):
             pane.glyphs = GLYPHS[name]
         self.stale()
 
-    def action_back(self) -> None:
+    def action_leave(self) -> None:
         """Undo one thing: the zoom, the following, the filter, the choice, the freeze."""
         if self.zoomed:
             self.action_zoom()

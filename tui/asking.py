@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual import work
 
+from tui.choosing import Choosing
 from tui.feeds import LiveFeed
-from tui.prompt import Prompt
+from tui.filtering import Filtering
 from tui.screens.confirm import ConfirmScreen
 from tui.sources import Source, SourceError
 from tui.text import cell
 
-if TYPE_CHECKING:
-    from tui.app import ClawTui
-
 _READ_ONLY = "This is a view only: nothing can be sent. To ask, hold the key of an agent: clawtui --name AGENT"
 
 
-class Asking:
+class Asking(Choosing, Filtering):
     """Everything here sends, so everything here needs the key of an agent."""
 
-    def _sender(self: ClawTui) -> Source | None:
+    def _sender(self) -> Source | None:
         feed = self.feed
         if isinstance(feed, LiveFeed) and feed.key is not None:
             return feed.source
         self.say(_READ_ONLY, "warning")
         return None
 
-    def action_ask(self: ClawTui) -> None:
+    def action_ask(self) -> None:
         if self._sender() is not None:
-            self.query_one(Prompt).open("ask")
+            self.prompt.open("ask")
 
-    def ask(self: ClawTui, question: str) -> None:
+    def ask(self, question: str) -> None:
         source = self._sender()
         if source is not None and question:
             self._ask(source, question)
 
     @work(group="ask")
-    async def _ask(self: ClawTui, source: Source, question: str) -> None:
+    async def _ask(self, source: Source, question: str) -> None:
         task_id = ""
         try:
             async for sentence in source.ask(question):
@@ -52,7 +48,7 @@ class Asking:
             self.say(str(error), "error")
 
     @work(group="cancel")
-    async def action_cancel(self: ClawTui) -> None:
+    async def action_cancel(self) -> None:
         source = self._sender()
         if source is None:
             return

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tui.base import Base
 from tui.commands import CommandError
 from tui.views import Entry, Selection
-from tui.widgets.agents import AgentsPane
-from tui.widgets.inspector import InspectorPane
 from tui.widgets.mesh import MeshPane
 from tui.widgets.rows import Chosen
 
-if TYPE_CHECKING:
-    from tui.app import ClawTui
 
-
-class Choosing:
+class Choosing(Base):
     """What is chosen, and what one does with it."""
 
-    def select(self: ClawTui, selection: Selection) -> None:
-        self.selection = selection
-        self.stale()
-
-    def choose_agent(self: ClawTui, name: str) -> None:
+    def choose_agent(self, name: str) -> None:
         """By did or by name. Raises CommandError."""
         rows = [row for row in self.picture.agents if name == row.did]
         rows = rows or [row for row in self.picture.agents if row.name.casefold().startswith(name.casefold())]
@@ -34,7 +24,7 @@ class Choosing:
         )
         self.select(Selection(about="agent", agent=rows[0].did, task=self.selection.task if concerned else ""))
 
-    def choose_task(self: ClawTui, task_id: str, stage: str = "") -> None:
+    def choose_task(self, task_id: str, stage: str = "") -> None:
         row = self.picture.task(task_id)
         agent = "" if row is None else row.requester
         for found in row.stages if row is not None else ():
@@ -42,7 +32,7 @@ class Choosing:
                 agent = found.executor
         self.select(Selection(about="task", agent=agent, task=task_id, stage=stage))
 
-    def choose_entry(self: ClawTui, entry: Entry) -> None:
+    def choose_entry(self, entry: Entry) -> None:
         message = entry.message
         agent = task = ""
         if message is not None:
@@ -51,12 +41,13 @@ class Choosing:
                 task = message.id if message.type == "task.request" else str(message.envelope.thread)
         self.select(Selection(about="entry", agent=agent, task=task, entry=entry.seq))
 
-    def on_mesh_pane_chosen(self: ClawTui, event: MeshPane.Chosen) -> None:
-        self.choose_agent(event.did)
+    def on_mesh_pane_chosen(self, event: MeshPane.Chosen) -> None:
+        self.on_chosen(Chosen("agent", event.did))
 
-    def on_chosen(self: ClawTui, event: Chosen) -> None:
+    def on_chosen(self, event: Chosen) -> None:
         if event.kind == "agent":
-            self.choose_agent(event.key)
+            if self.picture.agent(event.key) is not None:  # it may have been forgotten meanwhile
+                self.choose_agent(event.key)
         elif event.kind in ("task", "stage"):
             task_id, _, stage = event.key.partition("/")
             self.choose_task(task_id, stage)
@@ -71,25 +62,25 @@ class Choosing:
 
     # -- actions ---------------------------------------------------------------------------------------------
 
-    def action_describe(self: ClawTui) -> None:
+    def action_describe(self) -> None:
         self.action_pane("inspector")
 
-    def action_raw(self: ClawTui) -> None:
-        self.query_one(InspectorPane).toggle_raw()
+    def action_raw(self) -> None:
+        self.inspector.toggle_raw()
         self.stale()
 
-    def action_sort(self: ClawTui) -> None:
-        self.query_one(AgentsPane).sort_by_next()
+    def action_sort(self) -> None:
+        self.agents.sort_by_next()
         self.stale()
 
-    def action_pin(self: ClawTui) -> None:
+    def action_pin(self) -> None:
         if not self.selection.agent:
             self.say("Choose an agent first; P then holds it where it is.", "warning")
             return
-        held = self.query_one(MeshPane).pin(self.selection.agent)
+        held = self.mesh.pin(self.selection.agent)
         self.say("Held where it is." if held else "Moves again.")
 
-    def action_copy(self: ClawTui) -> None:
+    def action_copy(self) -> None:
         chosen = self.selection
         said = [entry.message for entry in self.picture.entries if entry.seq == chosen.entry]
         message = said[0] if said else None

@@ -25,7 +25,7 @@ examples:
   clawtui --homeserver https://matrix.example.org --user @me:example.org --room '#clawnet:example.org'
   clawtui --replay today.jsonl                    travel in time: p plays, [ and ] leap, . and , step
   clawtui record --name ada --output today.jsonl
-  clawtui tail --name ada --filter 'type:task.* from:ada'
+  clawtui tail --name ada --filter='type:task.* -from:ada'
   clawtui --web demo                              the same in a browser on this machine
 
 Without --homeserver the agent's configuration says which room. An observer only reads. Press ? inside for all keys.
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         description="A ClawNet room as a live mesh: who is there, what they work on, and what the signatures say.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --web and --port must be found again in what was typed
     )
     top.add_argument("--version", action="version", version=f"clawtui {__version__}")
     _source_options(top)
@@ -54,13 +55,14 @@ def parser() -> argparse.ArgumentParser:
             description=text[:1].upper() + text[1:] + ".",
             argument_default=argparse.SUPPRESS,  # what stands before the command counts too
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
 
     demo = command("demo", "show a made-up mesh of really signed messages; no server is needed")
     _demo_options(demo)
     _view_options(demo)
     record = command("record", "write what arrives into a recording, without a screen")
-    _source_options(record)
+    _source_options(record, replay=False)
     _demo_options(record)
     record.add_argument("--output", metavar="FILE", help="default: clawnet-<time>.jsonl; never over an existing file")
     record.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop by itself after")
@@ -69,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _source_options(tail)
     _demo_options(tail)
     tail.add_argument("--demo", action="store_true", help="of the made-up mesh")
-    tail.add_argument("--filter", metavar="FILTER", help="only what fits, e.g. 'type:task.* -from:ada'")
+    tail.add_argument("--filter", metavar="FILTER", help="only what fits: --filter='type:task.* -from:ada'")
     tail.add_argument("--json", action="store_true", help="one JSON object a line")
     keys = command("keys", "list every action with its keys, for a keymap file")
     keys.add_argument("--keymap", metavar="FILE", help="with this keymap applied")
@@ -77,14 +79,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _source_options(target: argparse.ArgumentParser) -> None:
+def _source_options(target: argparse.ArgumentParser, *, replay: bool = True) -> None:
     group = target.add_argument_group("what to watch")
     group.add_argument("--name", metavar="AGENT", help="beside this agent (default: the only one there is)")
     group.add_argument("--config", metavar="FILE", help="another configuration file of it")
     group.add_argument("--homeserver", metavar="URL", help="observe with an account of its own, at this Matrix server")
     group.add_argument("--user", metavar="@USER:SERVER", help="that account; CLAWNET_MATRIX_PASSWORD or a prompt")
     group.add_argument("--room", metavar="ROOM", help="alias, id or URI")
-    group.add_argument("--replay", metavar="FILE", help="a recording instead of a live room")
+    if replay:
+        group.add_argument("--replay", metavar="FILE", help="a recording instead of a live room")
 
 
 def _demo_options(target: argparse.ArgumentParser) -> None:
@@ -110,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tui.filters import FilterError
     from tui.keys import KeymapError
     from tui.sources import SourceError
+    from tui.web import WebError
 
     try:
         if options.command == "keys":
@@ -127,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except (KeymapError, FilterError) as error:
         return _fail(str(error), USAGE)
+    except WebError as error:
+        return _fail(str(error), CANNOT)
     except SourceError as error:
         return _fail(str(error), USAGE if error.usage else CANNOT)
 
@@ -233,13 +239,13 @@ def _serve(given: Sequence[str], options: argparse.Namespace) -> int:
             next(rest, None)
         elif word != "--web" and not word.startswith("--port="):
             kept.append(word)
-    return serve(kept, port=options.port or 0, announce=lambda text: sys.stdout.write(text + "\n") and None)
+    return serve(kept, port=options.port or 0, announce=lambda text: print(text, flush=True))
 
 
 def _tail(options: argparse.Namespace) -> int:
     from tui.tail import main as tail
 
-    return tail(options, _feed)
+    return tail(options, _source)
 
 
 def _record(options: argparse.Namespace) -> int:

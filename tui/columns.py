@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
-from tui.spans import Span, Spans, fit
+from tui.spans import Span, Spans, fit, merged
 
 GAP = 1
 
@@ -84,7 +84,7 @@ def line(placed: Sequence[Place], cells: Mapping[str, Sequence[Span]]) -> Spans:
         if index:
             spans.append((" " * GAP, "plain"))
         spans += fit(cells.get(place.column.key, ()), place.width, right=place.column.right)
-    return tuple(spans)
+    return merged(spans)
 
 
 def titles(placed: Sequence[Place]) -> Spans:

@@ -17,7 +17,7 @@ class Command(msgspec.Struct, frozen=True):
     name: str
     usage: str
     text: str
-    run: Callable[[ClawTui, str], None]
+    run: Callable[[ClawTui, str], object]
 
 
 class CommandError(Exception):
@@ -55,6 +55,10 @@ def _speed(app: ClawTui, words: str) -> None:
         raise CommandError("Say how fast: :speed 4 is four times as fast as it happened.") from None
 
 
+def _cancel(app: ClawTui, _words: str) -> None:
+    app.call_later(app.run_action, "cancel")
+
+
 def _ask(app: ClawTui, words: str) -> None:
     if words:
         app.ask(words)
@@ -67,7 +71,7 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("filter", "[FILTER]", "show only what fits; alone: everything again", lambda app, w: app.set_filter(w)),
     Command("follow", "[NAME]", "only this agent and what concerns it; alone: everybody again", _follow),
     Command("ask", "[QUESTION]", "ask the mesh and watch it travel", _ask),
-    Command("cancel", "", "cancel the chosen task, if it is ours", lambda app, w: app.action_cancel()),
+    Command("cancel", "", "cancel the chosen task, if it is ours", _cancel),
     Command("export", "FORM [FILE]", "to a file: svg, dot, json, screen, recording", lambda app, w: app.export(w)),
     Command("seek", "N | N% | HH:MM:SS", "go to an event, a part or a time of a replay", lambda app, w: app.seek(w)),
     Command("speed", "N", "play a replay N times as fast", _speed),
@@ -75,7 +79,7 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("zoom", "", "one pane over the whole screen, and back", lambda app, w: app.action_zoom()),
     Command("theme", "[NAME]", "another theme", _theme),
     Command("glyphs", "braille|block|ascii", "draw with other characters", lambda app, w: app.set_glyphs(w)),
-    Command("help", "", "keys, commands and filters", lambda app, w: app.action_help()),
+    Command("help", "", "keys, commands and filters", lambda app, w: app.call_later(app.action_help)),
     Command("quit", "", "quit", lambda app, w: app.exit()),
 )
 

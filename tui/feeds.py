@@ -6,16 +6,21 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from tui.arrivals import Arrival
 from tui.model import Model
+from tui.player import Player
+from tui.recording import Recording
 from tui.sources import Key, Link, Source
 from tui.verifier import Verifier
 
 # Folding in slices keeps keys and drawing prompt while a long history comes in.
 _SLICE_S = 0.004
-_GATHER_S = 0.02
+_GATHER_S = 0.05  # what comes at once is folded at once: waking up costs more than a fold
+_ADVANCE_S = 0.02
 
 
 class Feed(Protocol):
@@ -40,7 +45,7 @@ class Feed(Protocol):
 
 
 class LiveFeed:
-    """Arrivals of a source, checked in a thread, folded in slices. ``clock`` gives Unix milliseconds."""
+    """Arrivals of a source, checked in threads, folded in slices. ``clock`` gives Unix milliseconds."""
 
     def __init__(self, source: Source, *, room: str = "", clock: Callable[[], int]) -> None:
         self.source = source
@@ -48,6 +53,7 @@ class LiveFeed:
         self.link = Link("connecting")
         self._clock = clock
         self._model = Model(room=room, me=source.key.did if source.key else "")
+        self._delivered: list[Arrival] = []  # not handed on for checking yet
 
     @property
     def model(self) -> Model:
@@ -73,7 +79,8 @@ class LiveFeed:
         def deliver(arrivals: Sequence[Arrival]) -> None:
             idle.clear()
             self._model.expect(arrivals)
-            verifier.submit(arrivals)
+            self._delivered += arrivals
+            woken.set()
 
         folding = asyncio.ensure_future(self._fold(verifier, woken, idle))
         try:
@@ -92,6 +99,8 @@ class LiveFeed:
         while True:
             await woken.wait()
             woken.clear()
+            verifier.submit(self._delivered)
+            self._delivered = []
             end = time.perf_counter() + _SLICE_S
             while (checked := verifier.take()) is not None:
                 self._model.fold(checked)
@@ -101,3 +110,41 @@ class LiveFeed:
             if not self._model.waiting:
                 idle.set()
             await asyncio.sleep(_GATHER_S)
+
+
+class ReplayFeed:
+    """A recording, played from its beginning."""
+
+    key: Key | None = None
+
+    def __init__(self, player: Player, title: str) -> None:
+        self.player = player
+        self.title = title
+        self.link = Link("replay")
+
+    @classmethod
+    def open(cls, path: Path, *, room: str = "") -> ReplayFeed:
+        """Raises SourceError."""
+        return cls(Player(Recording.open(path), room=room), path.name)
+
+    @property
+    def model(self) -> Model:
+        return self.player.model
+
+    def now_ms(self) -> int:
+        return self.player.status.at_ms
+
+    async def run(self) -> None:
+        self.player.play()
+        try:
+            while True:
+                underway = self.player.advance(time.monotonic())
+                await asyncio.sleep(0 if underway else _ADVANCE_S)
+        finally:
+            self.player.close()
+
+    def seek_clock(self, hour: int, minute: int, second: int) -> None:
+        """To a time of the day, of this machine's zone, on the day the recording begins."""
+        begin = datetime.fromtimestamp(self.player.status.begin_ms / 1000).astimezone()
+        wanted = begin.replace(hour=min(hour, 23), minute=min(minute, 59), second=min(second, 59), microsecond=999_999)
+        self.player.seek_time(int(wanted.timestamp() * 1000))

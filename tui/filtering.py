@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from tui.base import Base
 from tui.filters import EVERYTHING, Context, Filter, FilterError, parse
 from tui.prompt import Prompt
 from tui.text import cell
 from tui.views import AgentRow, Entry, Snapshot, TaskRow, Verdict
-from tui.widgets.timeline import TimelinePane
-
-if TYPE_CHECKING:
-    from tui.app import ClawTui
 
 
-class Filtering:
+class Filtering(Base):
     """Filters apply to the lists; the mesh always shows everybody."""
 
     filter_text = ""
@@ -25,7 +20,7 @@ class Filtering:
     _kept: tuple[object, ...] = ()  # what the last filtering was made of
     _rows: tuple[tuple[AgentRow, ...], tuple[TaskRow, ...]] = ((), ())
 
-    def set_filter(self: ClawTui, text: str) -> None:
+    def set_filter(self, text: str) -> None:
         """Filter by a text of the filter language; "" shows everything. A faulty one changes nothing."""
         try:
             self._filter = parse(text)
@@ -37,10 +32,10 @@ class Filtering:
             self.followed = ""
         self._refilter()
 
-    def action_filter(self: ClawTui) -> None:
-        self.query_one(Prompt).open("filter", self.filter_text)
+    def action_filter(self) -> None:
+        self.prompt.open("filter", self.filter_text)
 
-    def on_prompt_typed(self: ClawTui, event: Prompt.Typed) -> None:
+    def on_prompt_typed(self, event: Prompt.Typed) -> None:
         """The lists follow while one types, as long as it makes sense."""
         if event.purpose != "filter":
             return
@@ -51,7 +46,7 @@ class Filtering:
         self.filter_text = event.text
         self._refilter()
 
-    def action_follow(self: ClawTui) -> None:
+    def action_follow(self) -> None:
         if self.followed:
             self.followed = ""
         elif self.selection.agent:
@@ -61,7 +56,7 @@ class Filtering:
             return
         self._refilter()
 
-    def _refilter(self: ClawTui) -> None:
+    def _refilter(self) -> None:
         shown, followed, context = self._filter, self.followed, self.filter_context()
         passes = None
         if self.filter_text or followed:
@@ -69,11 +64,11 @@ class Filtering:
             def passes(entry: Entry) -> bool:
                 return (not followed or _concerns(entry, followed)) and shown.entry(entry, context)
 
-        self.query_one(TimelinePane).set_filter(passes)
+        self.timeline.set_filter(passes)
         self._kept = ()
         self.stale()
 
-    def filter_context(self: ClawTui) -> Context:
+    def filter_context(self) -> Context:
         """What a filter may ask of the state now."""
 
         # A leap in time brings another model.
@@ -87,13 +82,15 @@ class Filtering:
             view = self.feed.model.mesh.task(task_id)
             return "" if view is None else view.state
 
+        agents = {row.did: row for row in self.picture.agents}
         return Context(
+            agent_of=agents.get,
             name_of=name_of,
             verdict_of=verdict_of,
             task_state=state_of,
         )
 
-    def filtered(self: ClawTui, picture: Snapshot) -> Snapshot:
+    def filtered(self, picture: Snapshot) -> Snapshot:
         """The picture with the agents and tasks that fit; the same rows give the same tuples."""
         if not self.filter_text and not self.followed:
             return picture
@@ -110,7 +107,7 @@ class Filtering:
             self._kept, self._rows = made_of, (agents, tasks)
         return msgspec.structs.replace(picture, agents=self._rows[0], tasks=self._rows[1])
 
-    def filter_told(self: ClawTui) -> str:
+    def filter_told(self) -> str:
         """The filter and whom we follow, for the head line."""
         row = self.picture.agent(self.followed) if self.followed else None
         followed = f"following {cell(row.name, 20, pad=False)}" if row is not None else ""

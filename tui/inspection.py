@@ -41,7 +41,8 @@ def entry_sections(entry: Entry, snapshot: Snapshot, judge: Judge, glyphs: Glyph
     """The sections of a line of the timeline."""
     verdict = judge.verdict(entry)
     message = entry.message
-    sections = [Section("Says", _says(entry, judge)), Section("Verdict", _verdict(entry, verdict, judge, glyphs))]
+    sections = [Section("Says", _says(entry, judge))] if message is not None or entry.words else []
+    sections.append(Section("Verdict", _verdict(entry, verdict, judge, glyphs)))
     sections.append(Section("Who", _who(entry, snapshot, judge)))
     sections.append(Section("When", _when(entry, snapshot.now_ms)))
     links = tuple(_links(entry, snapshot, judge))
@@ -90,9 +91,10 @@ def _verbatim(text: str) -> tuple[Line, ...]:
 
 def _says(entry: Entry, judge: Judge) -> tuple[Line, ...]:
     name_of = judge.mesh.name_of
-    kind = entry.message.type if entry.message is not None else ""
-    text = f"{who(entry, name_of)} {said(entry, name_of)}" if entry.message is not None else said(entry, name_of)
-    return (*((Line(text=kind, tone="accent"),) if kind else ()), Line(text=text, tone="strong"))
+    if entry.message is None:
+        return (Line(text=said(entry, name_of), tone="strong"),)
+    text = f"{who(entry, name_of)} {said(entry, name_of)}"
+    return (Line(text=entry.message.type, tone="accent"), Line(text=text, tone="strong"))
 
 
 # -- the verdict -----------------------------------------------------------------------------------------------
@@ -133,8 +135,8 @@ def checks_text(failed: str, direct: bool, glyphs: Glyphs) -> str:
     """The checks in their order: those passed, the one that failed, and those that were not made."""
     stages = STAGES if direct or failed == "opening" else tuple(stage for stage in STAGES if stage != "opening")
     here = stages.index(failed)
-    good, bad = glyphs.tasks["completed"], glyphs.tasks["failed"]
-    signs = [good if place < here else bad if place == here else "·" for place in range(len(stages))]
+    good, bad, unmade = glyphs.tasks["completed"], glyphs.tasks["failed"], glyphs.bar[2]
+    signs = [good if place < here else bad if place == here else unmade for place in range(len(stages))]
     return "  ".join(f"{stage} {sign}" for stage, sign in zip(stages, signs, strict=True))
 
 

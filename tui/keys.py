@@ -48,7 +48,7 @@ KEYS: Final[Sequence[Key]] = (
     Key("follow", "f", "follow", "only this agent and what concerns it, and back", "choose", "follow"),
     Key("pin", "P", "pin", "hold this agent where it is in the mesh, and back", "choose"),
     Key("copy", "c", "copy", "its id into the clipboard", "choose"),
-    Key("back", "escape", "back", "back: close, unfilter, unfollow, unzoom", "choose"),
+    Key("back", "escape", "leave", "back: close, unfilter, unfollow, unzoom", "choose"),
     Key("freeze", "space", "freeze", "hold the picture still, and back; what arrives is counted", "time", "freeze"),
     Key("replay.play", "p", "play", "play or pause a replay", "time"),
     Key("replay.step", "full_stop", "step(1)", "one event on", "time"),

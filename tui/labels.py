@@ -114,11 +114,14 @@ def _put(
     row = busy[y]
     for label in labels:
         width = len(label) - 1 + sum(width_of(text) for part in label for text, _ in part)
-        for start, step in ((x + 2, 1), (x - 1 - width, -1)):
+        for start, step, first, last in (
+            (x + 2, 1, x + 1, x + 3 + width),
+            (x - 1 - width, -1, max(0, x - 2 - width), x),
+        ):
             if start < 0 or start + width > canvas.width:
                 continue
             # A cell to spare at both ends keeps names apart; one of them lies between the name and its node.
-            if forced or row.find(1, start - (step < 0), start + width + (step > 0)) < 0:
+            if forced or row.find(1, first, last) < 0:
                 row[start : start + width] = b"\1" * width
                 _write(canvas, start, y, label[::step])
                 canvas.text(x + step, y, " ", label[0][0][1])

@@ -29,6 +29,7 @@ _PENDING_SHOWN = 50
 _AGENTS_EVERY_MS = 250
 _AGENTS_IDLE_MS = 1000  # when nobody's presence changed; time passes all the same
 _TASKS_EVERY_MS = 200
+_MANY_TASKS, _MANY_EVERY_MS = 40, 1000  # while so many change at a time
 
 
 class Model:
@@ -157,7 +158,8 @@ class Model:
             if changed:
                 self._edges = edge_rows(self.mesh)
             self._presence, self._agents_ms = self.mesh.presence_changes, now_ms
-        if fresh or not 0 <= now_ms - self._tasks_ms < _TASKS_EVERY_MS:
+        every_ms = _TASKS_EVERY_MS if self._task_rows.outdated < _MANY_TASKS else _MANY_EVERY_MS
+        if fresh or not 0 <= now_ms - self._tasks_ms < every_ms:
             self._tasks = self._task_rows.rows(self.mesh)
             self._tasks_ms = now_ms
         while self._pulses and not 0 <= now_ms - self._pulses[0].at_ms < PULSE_MS:
@@ -180,7 +182,8 @@ class Model:
         if entry.pending:
             return "pending"
         if entry.message is not None:
-            return "invalid" if self.objection(entry) in _REFUSING else self.mesh.binding(entry.message)
+            refused = self.mesh.authority(entry.message) in _REFUSING
+            return "invalid" if refused else self.mesh.binding(entry.message)
         if entry.code:
             return "unopened" if entry.code == "sealed.unopened" else "invalid"
         return "unsigned"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
+from functools import lru_cache
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1000, 60_000, 3_600_000, 86_400_000
 _LAST_MS = 253_402_300_799_000  # the year 9999
@@ -14,7 +15,12 @@ def _moment(at_ms: int, zone: tzinfo | None) -> datetime:
 
 def clock(at_ms: int, zone: tzinfo | None = None) -> str:
     """``HH:MM:SS``, in local time unless a zone is given."""
-    return f"{_moment(at_ms, zone):%H:%M:%S}"
+    return _clock(at_ms // _SECOND, zone)
+
+
+@lru_cache(maxsize=512)
+def _clock(second: int, zone: tzinfo | None) -> str:
+    return f"{_moment(second * _SECOND, zone):%H:%M:%S}"
 
 
 def date_and_clock(at_ms: int, zone: tzinfo | None = None) -> str:

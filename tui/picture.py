@@ -10,7 +10,7 @@ from math import cos, pi, sin
 
 import msgspec
 
-from tui.glyphs import Glyphs
+from tui.glyphs import Dots, Glyphs
 from tui.labels import Cell, Span, write_nodes
 from tui.layout import Layout
 from tui.raster import Canvas, path
@@ -34,13 +34,14 @@ PULSE_MS = 1200
 MOST = 400  # nodes drawn
 MOST_PULSES = 40  # drawn at once, the newest
 
-_CROWD = 0.2  # the part of all dots that lines may fill before they get sparser
+# The part of all dots that lines may fill before they get sparser.
+_CROWD: Mapping[Dots, float] = {"braille": 0.2, "block": 0.3, "ascii": 0.7}
 _RUNNING = frozenset({"submitted", "awarded", "working"})
-_SPACING, _SPEED, _COMET = 14, 16, 5  # dots between two drops of a flow, dots a second, dots a drop is long
-_TAIL = 0.3  # of its way
+_SPACING, _SPEED, _DROP = 7, 8, 2  # of a flow: cells from drop to drop, cells a second, cells of a drop
+_TAIL = 0.3  # of a comet, in parts of its way
 _CIRCLE = tuple((cos(step * pi / 24), sin(step * pi / 24)) for step in range(48))
-_RADIUS = 12  # dots
-_NEARBY = tuple((dx, dy) for dy in (0, -1, 1) for dx in (0, 2, -2, 4, -4))
+_RADIUS = 8  # how far a ripple goes, in dots of braille
+_NEARBY = tuple((dx, dy) for dy in (0, -1, 1, -2, 2) for dx in (0, 2, -2, 4, -4, 1, -1, 3, -3))
 _PULSES: Mapping[str, str] = {"task.award": "pulse.award", "task.result": "pulse.result"}
 
 
@@ -189,14 +190,15 @@ def _sparse(canvas: Canvas, lines: list[tuple[Cell, Cell]]) -> tuple[int, int]:
     """Every so manieth dot is drawn, of edges both announce and of others: the fewer the fuller it gets."""
     wide, high = canvas.grain.wide, canvas.grain.high
     dots = sum(max(abs(a[0] - b[0]) * wide, abs(a[1] - b[1]) * high) for a, b in lines)
-    crowd = max(1, round(dots / (canvas.width * canvas.height * wide * high * _CROWD)))
+    crowd = max(1, round(dots / (canvas.width * canvas.height * wide * high * _CROWD[canvas.dots])))
     return crowd + (canvas.dots == "block"), 3 * crowd
 
 
 def _draw_flow(canvas: Canvas, way: list[tuple[int, int]], now_ms: int) -> None:
-    first = now_ms * _SPEED // 1000 % _SPACING
-    for head in range(first, len(way), _SPACING):
-        for x, y in way[max(0, head - _COMET) : head]:
+    wide = canvas.grain.wide
+    spacing = _SPACING * wide
+    for head in range(now_ms * _SPEED * wide // 1000 % spacing, len(way), spacing):
+        for x, y in way[max(0, head - _DROP * wide) : head]:
             canvas.dot(x, y, "flow")
 
 
@@ -225,5 +227,5 @@ def _draw_ripple(canvas: Canvas, spot: Cell, age: float) -> None:
     x, y = _dot(canvas, spot)
     radius = 2 + age * _RADIUS
     across, down = canvas.grain.wide / 2, canvas.grain.high / 4
-    for right, below in _CIRCLE:
+    for right, below in _CIRCLE[:: 1 + round(2 * age)]:
         canvas.dot(x + round(right * radius * across), y + round(below * radius * down), "ripple", ".")

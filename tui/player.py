@@ -26,9 +26,9 @@ SILENCE_S: Final = 2.0
 """No silence lasts longer than this, however long it lasted."""
 
 _BUDGET_S = 0.004
-_REFILL = 300  # events before a place that fill the timeline
+_REFILL = 200  # events before a place that fill the timeline
 _EVERY = 1000  # events between copies, at first
-_COPIES_MOST = 120
+_COPIES_MOST = 128
 _THREADS = 2
 _PAUSE_MOST_S = 0.5  # nobody watched for longer than that between two calls
 _AHEAD_MOST = 2000  # events that time may be ahead of their folding
@@ -66,9 +66,10 @@ class Player:
         self._scout = Model(room=room, me=key.did if key else "", history=_REFILL)
         self._every = _EVERY
         self._copies: list[tuple[int, Model]] = [(0, self._model.copy())]
-        self._ahead = self._read_from(0, depth=8)
+        self._ahead = self._read_from(0, depth=16)
         self._reading = self._read_from(0)  # for the model that is shown
         self._travel: Model | None = None  # takes the place of the model that is shown when it has arrived
+        self._total = len(recording)
         self._position = 0
         self._target = 0
         self._clock_ms = float(recording.received_ms(0)) if len(recording) else 0.0
@@ -166,13 +167,18 @@ class Player:
 
     def _depart(self) -> None:
         """Choose where to start from: here, or from a copy with as much before the goal as the timeline shows."""
-        place, copy = self._copies[bisect_right(self._copies, max(0, self._target - _REFILL), key=lambda kept: kept[0]) - 1]
-        if place <= self._position <= self._target or self._position == self._target:
-            if self._reading.position != self._position:
-                self._read_on(self._position)
-            return
-        self._travel = copy.copy()
-        self._read_on(place)
+        filled = max(0, self._target - _REFILL)
+        place, copy = self._copies[bisect_right(self._copies, filled, key=lambda kept: kept[0]) - 1]
+        if place <= self._position <= self._target:
+            place = self._position
+        else:
+            self._travel = copy.copy()
+        if self._reading.position != place:
+            self._reading.cancel()
+            self._reading = self._read_from(place)
+
+    def _read_from(self, position: int, depth: int = 4) -> ReadAhead:
+        return ReadAhead(self._recording, self._key, self._pool, position, depth=depth)
 
     # -- what goes on ----------------------------------------------------------------------------------------
 
@@ -185,13 +191,21 @@ class Player:
         elapsed_s = min(max(0.0, now - self._now), _PAUSE_MOST_S)
         self._now = now
         awaited = self._awaited
-        if self.playing and self._travel is None and not awaited:
+        if self.playing and not awaited and self._travel is None:
             self._pass(elapsed_s)
-        self._go(end)
-        self._check_ahead(end)
-        if awaited and not self._awaited:
+        if not awaited:
+            self._go(end)
+        if awaited or not self._under_way:
+            self._check_ahead(end, wait=awaited)
+        if self._total != len(self._recording):
+            self._heed_fault()
+        elif awaited and not self._awaited:
             self._depart()
-        return self._travel is not None or self._position < min(self._target, self._checked)
+        return self._under_way
+
+    @property
+    def _under_way(self) -> bool:
+        return self._travel is not None or self._position != self._target
 
     def _pass(self, seconds: float) -> None:
         """Let time pass in the recording: the goal is what has arrived by then."""
@@ -219,19 +233,39 @@ class Player:
 
     def _go(self, end: float) -> None:
         """Fold what lies before the goal."""
-        if self._awaited:
-            return
-        model = self._travel or self._model
+        until = len(self._recording) if self.playing else self._target
         while self._reading.position < self._target:
-            checked = self._reading.next(end - time.perf_counter())
+            checked = self._reading.next(until, end - time.perf_counter())
             if checked is None:
-                break
-            model.fold(checked)
-            if self._travel is None:
+                return
+            if self._travel is not None:
+                self._travel.fold(checked)
+            else:
+                self._model.fold(checked)
                 self._position += 1
             if time.perf_counter() > end:
-                break
-        if self._recording.fault is not None:
-            self._stay_before_fault()
-        elif self._travel is not None and self._reading.position == self._target:
+                return
+        if self._travel is not None:
             self._model, self._travel, self._position = self._travel, None, self._target
+
+    def _check_ahead(self, end: float, *, wait: bool) -> None:
+        """Fold what other threads have verified meanwhile, and leave copies behind."""
+        while self._ahead.position < len(self._recording):
+            checked = self._ahead.next(len(self._recording), end - time.perf_counter() if wait else 0)
+            if checked is None:
+                return
+            self._scout.fold(checked)
+            if self._ahead.position % self._every == 0:
+                self._copies.append((self._ahead.position, self._scout.copy()))
+            if len(self._copies) > _COPIES_MOST:
+                self._every *= 2
+                self._copies = [kept for kept in self._copies if kept[0] % self._every == 0]
+            if time.perf_counter() > end:
+                return
+
+    def _heed_fault(self) -> None:
+        """The recording ends earlier than it seemed: go back to where it is whole."""
+        self._total = len(self._recording)
+        self._copies = [kept for kept in self._copies if kept[0] <= self._total]
+        if max(self._target, self._position) > self._total:
+            self.seek(self._total)

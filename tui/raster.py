@@ -192,22 +192,23 @@ def path(ends: Ends) -> list[tuple[int, int]]:
     return points
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _stamp(dots: Dots, width: int, height: int, ends: Ends, every: int) -> list[tuple[int, int]]:
     """What a line leaves on a canvas: cells and their masks. Between two cells there are few lines to draw anew."""
     grain = GRAINS[dots]
     wide, high, bits = grain.wide, grain.high, grain.bits
-    points = path.__wrapped__(ends)
-    signs = _slopes(points) if dots == "ascii" and every == 1 else "." * len(points)
+    line = path.__wrapped__(ends)
+    signs = (_slopes(line) if dots == "ascii" and every == 1 else "." * len(line))[::every]
+    points = line[::every]
     right, bottom = width * wide, height * high
     if min(ends) < 0 or max(ends[::2]) >= right or max(ends[1::2]) >= bottom:
         inside = [index for index, (x, y) in enumerate(points) if 0 <= x < right and 0 <= y < bottom]
         points, signs = [points[index] for index in inside], "".join(signs[index] for index in inside)
     if wide == 1:
-        return [(y * width + x, ord(sign)) for (x, y), sign in zip(points[::every], signs[::every], strict=True)]
+        return [(y * width + x, ord(sign)) for (x, y), sign in zip(points, signs, strict=True)]
     stamp = []
     last = mask = 0
-    for x, y in points[::every]:
+    for x, y in points:
         place = y // high * width + (x >> 1)
         if place != last:
             stamp.append((last, mask))

@@ -9,9 +9,10 @@ from concurrent.futures import TimeoutError as NotYet
 from tui.arrivals import Checked
 from tui.checking import check
 from tui.recording import Recording, Slice
+from tui.sharing import share
 from tui.sources import Key
 
-_CHUNK = 50  # some milliseconds of work
+_CHUNK = 25  # some milliseconds of work
 
 
 class ReadAhead:
@@ -27,16 +28,19 @@ class ReadAhead:
         self._chunks: deque[Future[tuple[Slice, list[Checked]]]] = deque()
         self._ready: deque[Checked] = deque()
 
-    def next(self, wait_s: float = 0.0) -> Checked | None:
-        """The next event; None if it takes longer than ``wait_s``, and at the end."""
+    def next(self, until: int, wait_s: float = 0.0) -> Checked | None:
+        """The next event; None if it takes longer than ``wait_s``, and at the end.
+
+        Only events before the place ``until`` are read ahead.
+        """
         if not self._ready:
-            self._ask()
+            self._ask(until)
             try:
                 part, checked = self._chunks[0].result(timeout=max(0.0, wait_s))
             except (IndexError, NotYet):
                 return None
             self._chunks.popleft()
-            self._ask()
+            self._ask(until)
             good = self._recording.accept(part) if part.start < len(self._recording) else 0
             self._ready.extend(checked[:good])
             if not self._ready:
@@ -50,12 +54,12 @@ class ReadAhead:
             chunk.cancel()
         self._chunks.clear()
 
-    def _ask(self) -> None:
-        while len(self._chunks) < self._depth and self._asked < len(self._recording):
-            stop = self._recording.reach(self._asked, _CHUNK)
+    def _ask(self, until: int) -> None:
+        while len(self._chunks) < self._depth and self._asked < min(until, len(self._recording)):
+            stop = self._recording.reach(self._asked, min(_CHUNK, until - self._asked))
             self._chunks.append(self._pool.submit(self._load, self._asked, stop))
             self._asked = stop
 
     def _load(self, start: int, stop: int) -> tuple[Slice, list[Checked]]:
         part = self._recording.slice(start, stop)
-        return part, [check(arrival, self._key) for arrival in part.arrivals]
+        return part, [share(check(arrival, self._key)) for arrival in part.arrivals]

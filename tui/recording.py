@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
+from sys import intern
 from typing import Final
 
 import msgspec
@@ -26,7 +27,7 @@ LINE_BYTES: Final = 1 << 23  # with its line feed (TR-1)
 _LINES_MOST = 1 << 22  # the index of more would take too much memory
 _HEADER_BYTES = 1 << 14
 _BLOCK_BYTES = 1 << 20
-_SLICE_BYTES = 1 << 22
+_SLICE_BYTES = 1 << 20
 _LINK_BYTES = 43
 _CHANGED = "the line was changed since it was checked"
 _HINT = "Recordings are made by `clawtui record` and `clawbot run --record`."
@@ -117,7 +118,7 @@ class Recording:
         return bisect_right(range(len(self)), ms, key=self.received_ms)
 
     def reach(self, start: int, most: int) -> int:
-        """Where a slice from ``start`` on should stop: after ``most`` events, or before, at some megabytes."""
+        """Where a slice from ``start`` on should stop: after ``most`` events, or before, at about a megabyte."""
         bytes_most = bisect_right(self._offsets, self._offsets[start + 1] + _SLICE_BYTES, start + 2) - 2
         return min(start + most, len(self), max(start + 1, bytes_most))
 
@@ -255,10 +256,10 @@ def _read_on(link: str, lines: Sequence[bytes]) -> Iterator[tuple[int, Entry | T
 
 def _arrival(entry: Entry) -> Arrival:
     return Arrival(
-        transport=entry.transport,
+        transport=intern(entry.transport),  # these come again and again
         plane=entry.plane,
-        room=entry.room,
-        sender=entry.sender,
+        room=intern(entry.room),
+        sender=intern(entry.sender),
         event_id=entry.event_id,
         event=entry.event,
         received_ms=entry.received_ms,

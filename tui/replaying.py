@@ -3,59 +3,70 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from tui.base import Base
 from tui.commands import CommandError
 from tui.feeds import ReplayFeed
 from tui.widgets.foot import Playback
-
-if TYPE_CHECKING:
-    from tui.app import ClawTui
 
 _LEAPS = 20
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?\Z")
 
 
-class Replaying:
+class Replaying(Base):
     """In a live room none of this goes: it says so."""
 
-    def _player(self: ClawTui) -> ReplayFeed | None:
+    def _player(self) -> ReplayFeed | None:
         if isinstance(self.feed, ReplayFeed):
             return self.feed
         self.say("This room is live; only a recording can be played: clawtui --replay FILE", "warning")
         return None
 
-    def standing_still(self: ClawTui) -> bool:
+    def standing_still(self) -> bool:
         """Whether time does not pass: then nothing may be shown that is a little old."""
         return isinstance(self.feed, ReplayFeed) and not self.feed.player.playing
 
-    def playback(self: ClawTui) -> Playback | None:
+    def playback(self) -> Playback | None:
         """Where a replay stands, for the foot; None in a live room."""
-        return self.feed.playback() if isinstance(self.feed, ReplayFeed) else None
+        if not isinstance(self.feed, ReplayFeed):
+            return None
+        status = self.feed.player.status
+        return Playback(
+            playing=status.playing,
+            speed=status.speed,
+            at_ms=status.at_ms,
+            position=status.position,
+            total=status.total,
+            checked=status.checked / status.total if status.total else 1.0,
+            fault=f"line {status.fault.line}: {status.fault.text}" if status.fault is not None else "",
+        )
 
-    def action_play(self: ClawTui) -> None:
+    def action_play(self) -> None:
         if (feed := self._player()) is not None:
-            feed.play_or_pause()
+            player = feed.player
+            if player.playing:
+                player.pause()
+            else:
+                player.play()
 
-    def action_step(self: ClawTui, by: int) -> None:
+    def action_step(self, by: int) -> None:
         if (feed := self._player()) is not None:
-            feed.step(by)
+            feed.player.step(by)
 
-    def action_faster(self: ClawTui, by: int) -> None:
+    def action_faster(self, by: int) -> None:
         if (feed := self._player()) is not None:
-            self.set_speed(feed.player.speed * 2.0**by)
+            feed.player.faster(by)
 
-    def action_leap(self: ClawTui, by: int) -> None:
+    def action_leap(self, by: int) -> None:
         if (feed := self._player()) is not None:
             status = feed.player.status
-            feed.seek(status.position + by * max(1, status.total // _LEAPS))
+            feed.player.seek(status.target + by * max(1, status.total // _LEAPS))
 
-    def set_speed(self: ClawTui, speed: float) -> None:
+    def set_speed(self, speed: float) -> None:
         if (feed := self._player()) is not None:
             feed.player.speed = speed
-            self.say(f"Playing {feed.player.speed:g} times as fast as it happened")
 
-    def seek(self: ClawTui, words: str) -> None:
+    def seek(self, words: str) -> None:
         """To an event by its number, a part in percent, or a time of day. Raises CommandError."""
         feed = self._player()
         if feed is None:
@@ -63,9 +74,9 @@ class Replaying:
         total = feed.player.status.total
         clock = _CLOCK.match(words)
         if words.endswith("%") and words[:-1].replace(".", "", 1).isdigit():
-            feed.seek(round(total * min(100.0, float(words[:-1])) / 100))
+            feed.player.seek(round(total * min(100.0, float(words[:-1])) / 100))
         elif words.isdigit() and len(words) < 16:
-            feed.seek(int(words))
+            feed.player.seek(int(words))
         elif clock is not None:
             feed.seek_clock(*(int(part or 0) for part in clock.groups()))
         else:

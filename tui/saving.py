@@ -6,20 +6,15 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from clawnet_proto.transcript import Writer
 from tui import exports
 from tui.arrivals import Arrival
+from tui.base import Base
 from tui.commands import CommandError
-from tui.prompt import Prompt
 from tui.views import Snapshot
-from tui.widgets.mesh import MeshPane
-
-if TYPE_CHECKING:
-    from tui.app import ClawTui
 
 
 def _recording(arrivals: Iterable[Arrival], picture: Snapshot) -> Iterator[bytes]:
@@ -33,13 +28,13 @@ def _recording(arrivals: Iterable[Arrival], picture: Snapshot) -> Iterator[bytes
 _ENDINGS = {"svg": "svg", "dot": "dot", "json": "json", "screen": "svg", "recording": "jsonl"}
 
 
-class Saving:
+class Saving(Base):
     """Exports never write over a file that is there."""
 
-    def action_export(self: ClawTui) -> None:
-        self.query_one(Prompt).open("command", "export svg ", tuple(f"export {form} " for form in _ENDINGS))
+    def action_export(self) -> None:
+        self.prompt.open("command", "export svg ", tuple(f"export {form} " for form in _ENDINGS))
 
-    def export(self: ClawTui, words: str) -> None:
+    def export(self, words: str) -> None:
         """``FORM [FILE]``. Raises CommandError."""
         form, _, name = words.partition(" ")
         if form not in _ENDINGS:
@@ -58,9 +53,9 @@ class Saving:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
         self.say(f"Written: {path}")
 
-    def _drawn(self: ClawTui, form: str) -> str:
+    def _drawn(self, form: str) -> str:
         if form == "svg":
-            return exports.svg(self.picture, self.query_one(MeshPane).positions())
+            return exports.svg(self.picture, self.mesh.positions())
         if form == "dot":
             return exports.dot(self.picture)
         if form == "json":

@@ -15,6 +15,7 @@ from tui.verbatim import pieces
 LABEL: Final = 13  # cells for the label of a field
 TEXT_MOST: Final = 20_000  # characters of one text that are shown
 _WRAPPED_MOST: Final = 4000
+_NARROW: Final = 16  # cells a field's text needs beside its label
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -93,19 +94,25 @@ def _wrap(line: Line, width: int) -> tuple[Spans, ...]:
     tone: Tone = "link" if line.link is not None and line.tone == "plain" else line.tone
     if line.verbatim:
         return _verbatim(line, width, tone)
-    label: Span | None = None
-    before = 2 * line.indent
-    if line.label:
-        label = (" " * before + cell(line.label, LABEL), "muted")
-        before += LABEL
-    wrapped = lines(line.text, max(8, width - before), _WRAPPED_MOST) or [""]
-    first: Spans = (label or (" " * before, "plain"), (wrapped[0], tone))
-    return (first, *(((" " * before, "plain"), (text, tone)) for text in wrapped[1:]))
+    margin = " " * min(2 * line.indent, width // 2)
+    before = len(margin) + (LABEL if line.label else 0)
+    if line.label and width - before < _NARROW:
+        # Too narrow for two columns: the label has a line of its own.
+        label: Span = (margin + cell(line.label, width - len(margin), pad=False), "muted")
+        return ((label,), *_wrap(msgspec.structs.replace(line, label="", indent=line.indent + 1, tone=tone), width))
+    wrapped = lines(line.text, max(1, width - before), _WRAPPED_MOST) or [""]
+    first: Span = (margin + cell(line.label, LABEL), "muted") if line.label else (margin, "plain")
+    return ((first, (wrapped[0], tone)), *(((" " * before, "plain"), (text, tone)) for text in wrapped[1:]))
 
 
 def _verbatim(line: Line, width: int, tone: Tone) -> tuple[Spans, ...]:
-    before = min(2 * line.indent, max(0, width - 16))
-    label = f"{cell(line.label, 64, pad=False)}: " if line.label else ""
-    first, *others = pieces(line.text, max(8, width - before), width_of(label))
+    before = min(2 * line.indent, width // 2)
     margin: Span = (" " * before, "plain")
+    label = f"{cell(line.label, 64, pad=False)}: " if line.label else ""
+    if label and width_of(label) > (width - before) // 2:
+        alone: Spans = (margin, (cell(label, width - before, pad=False), "muted"))
+        if not line.text:
+            return (alone,)
+        return (alone, *_verbatim(msgspec.structs.replace(line, label="", indent=line.indent + 1), width, tone))
+    first, *others = pieces(line.text, max(1, width - before), width_of(label))
     return ((margin, (label, "muted"), (first, tone)), *((margin, (text, tone)) for text in others))

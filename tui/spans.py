@@ -47,6 +47,17 @@ def fit(spans: Iterable[Span], width: int, *, right: bool = False) -> Spans:
     return tuple(kept)
 
 
+def merged(spans: Iterable[Span]) -> Spans:
+    """The same text in as few spans as can be: spaces look the same in every tone."""
+    found: list[Span] = []
+    for text, tone in spans:
+        if found and (tone == found[-1][1] or text.isspace()):
+            found[-1] = (found[-1][0] + text, found[-1][1])
+        else:
+            found.append((text, tone))
+    return tuple(found)
+
+
 def text_of(spans: Iterable[Span]) -> str:
     """What a reader reads."""
     return "".join(text for text, _ in spans)

@@ -34,6 +34,11 @@ class TaskRows:
             forgotten, _ = self._touched.popitem(last=False)
             self._rows.pop(forgotten, None)
 
+    @property
+    def outdated(self) -> int:
+        """How many rows are to be made anew."""
+        return len(self._touched) - len(self._rows)
+
     def rows(self, mesh: Mesh) -> tuple[TaskRow, ...]:
         """The task touched last first; what waits for its request is left out."""
         found = []

@@ -80,7 +80,7 @@ def cell(text: str, width: int, *, pad: bool = True) -> str:
     return _cell(text[:look], len(text) > look, width, pad)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _cell(text: str, more: bool, width: int, pad: bool) -> str:
     if width < 1:
         return ""

@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from tui.arrivals import Arrival, Checked
 from tui.checking import check
 from tui.sources import Key
 
-_BATCH = 64
+_THREADS = 2
+_CHUNK = 50  # arrivals, some milliseconds of work
 
 
 class Verifier:
-    """A thread that checks arrivals in order. It calls ``ready`` when results wait, once until they are taken."""
+    """Threads that check arrivals; results come in order. ``ready`` is called, in any thread, when some may wait."""
 
     def __init__(self, key: Key | None, ready: Callable[[], None]) -> None:
         self._key = key
         self._ready = ready
-        self._waiting: queue.SimpleQueue[Sequence[Arrival] | None] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="verifier")
+        self._chunks: deque[Future[list[Checked]]] = deque()
         self._done: deque[Checked] = deque()
-        self._told = False
-        self._thread = threading.Thread(target=self._work, name="verifier", daemon=True)
-        self._thread.start()
 
     def submit(self, arrivals: Sequence[Arrival]) -> None:
-        self._waiting.put(arrivals)
+        for start in range(0, len(arrivals), _CHUNK):
+            chunk = self._pool.submit(self._check, arrivals[start : start + _CHUNK])
+            self._chunks.append(chunk)
+            chunk.add_done_callback(lambda _: self._ready())
 
     def take(self) -> Checked | None:
         """The next result in order, None if there is none yet."""
-        self._told = False
-        try:
-            return self._done.popleft()
-        except IndexError:
-            return None
+        if not self._done:
+            if not self._chunks or not self._chunks[0].done():
+                return None
+            self._done.extend(self._chunks.popleft().result())
+        return self._done.popleft()
 
     def close(self) -> None:
-        """End the thread; what still waits stays unchecked."""
-        self._waiting.put(None)
-        self._thread.join(timeout=5)
+        """End the threads; what still waits stays unchecked."""
+        self._pool.shutdown(cancel_futures=True)
 
-    def _work(self) -> None:
-        while (arrivals := self._waiting.get()) is not None:
-            for start in range(0, len(arrivals), _BATCH):
-                self._done.extend([check(arrival, self._key) for arrival in arrivals[start : start + _BATCH]])
-                if not self._told:
-                    self._told = True
-                    self._ready()
+    def _check(self, arrivals: Sequence[Arrival]) -> list[Checked]:
+        return [check(arrival, self._key) for arrival in arrivals]

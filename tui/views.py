@@ -21,6 +21,7 @@ PeerState = Literal["live", "expired", "left", "unbound", "unheard", "disputed",
 """``live``: bound, and its announce counts now. ``unbound``: announced, but from no address of its own. ``unheard``:
 named or heard, never announced."""
 
+
 LinkState = Literal["connecting", "live", "stale", "ended", "replay"]
 
 

@@ -127,6 +127,9 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Stop ``run`` and release everything; idempotent."""
 
+    def direct_event(self, carrier: str) -> str:
+        """The raw event, as JSON text, that a direct message of ours with this carrier arrives as elsewhere."""
+
     def carriers(self, delivery: Delivery) -> list[object]:
         """The carriers a raw event holds, unverified, as parsed JSON; [] if it holds none. Never raises."""
 

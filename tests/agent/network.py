@@ -270,6 +270,9 @@ class SimulatedTransport:
     async def close(self) -> None:
         self.online = False
 
+    def direct_event(self, carrier: str) -> str:
+        return writing.direct_event(addresses.user_id(self.address), carrier)
+
     def carriers(self, delivery: Delivery) -> list[object]:
         return reading.carriers(delivery)
 

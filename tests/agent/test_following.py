@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import Any
 
 import pytest
 
+from bots.control import ControlServer, socket_path
 from bots.errors import ClawbotError
 from bots.requests import AnyAnswer, AnyRequest, Delivered, Follow, LinkChanged, Missed
 from bots.service import Service
 from bots.transports import Delivery
+from clawnet_proto.bindings import matrix
+from clawnet_proto.carrier import verify
+from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import Member, Room
 from tests.agent.stranger import Stranger
 from tests.agent.virtual_time import in_virtual_time, until
+from tests.proto.authoring import ROOM
 
 
 def following(member: Member, request: AnyRequest | None = None) -> AsyncGenerator[AnyAnswer, None]:
@@ -97,7 +103,8 @@ async def test_what_comes_is_what_the_transport_delivered(tmp_path: Path) -> Non
         ada, bert = await room.crowd("ada", "bert")
         async with Follower(ada) as follower:
             await until(lambda: {event.plane for event in follower.delivered} == {"room", "direct"})
-            assert follower.delivered == [delivery for _, delivery in ada.agent.store.history()]
+            arrived = [event for event in follower.delivered if (event.plane, event.sender) != ("direct", ada.address)]
+            assert arrived == [delivery for _, delivery in ada.agent.store.history()]
             assert {event.sender for event in follower.delivered} == {ada.address, bert.address}
 
 
@@ -176,6 +183,25 @@ async def test_what_the_rules_keep_out_of_every_fold_is_not_among_it(tmp_path: P
 
 
 @in_virtual_time
+async def test_what_the_agent_says_directly_is_among_it_unsealed(tmp_path: Path) -> None:
+    async with Room(tmp_path) as room:
+        ada = await room.join("ada")
+        async with Follower(ada) as follower:
+            await until(lambda: follower.delivered)
+            bert = await room.join("bert", ScriptedEngine(["a mesh"]))
+            await until(lambda: ada.agent.handshakes.confirmed(ROOM, bert.did))
+            own = [event for event in follower.delivered if (event.plane, event.sender) == ("direct", ada.address)]
+            said = [
+                verify(json.dumps(carrier).encode())
+                for event in own
+                for carrier in matrix.carriers(event.event, "direct")
+            ]
+            assert {message.type for message in said} & {"handshake.hello", "handshake.accept"}
+            assert {message.sender for message in said} == {ada.did}
+        assert ada.agent._listeners == []
+
+
+@in_virtual_time
 async def test_a_room_that_the_agent_is_not_in(tmp_path: Path) -> None:
     async with Room(tmp_path) as room:
         ada = await room.join("ada")
@@ -200,6 +226,21 @@ async def test_before_the_agent_is_in_a_room_there_is_nothing_and_then_everythin
             paul = room.stranger("paul")
             paul.write("hello")
             await until(lambda: follower.said(paul) == ["hello"])
+
+
+async def test_a_client_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="claw") as folder:
+        path = socket_path(Path(folder))
+        async with asyncio.timeout(40), Room(tmp_path) as room:
+            ada = await room.join("ada")
+            paul = room.stranger("paul")
+            async with ControlServer(Service(ada.agent), path):
+                _, writer = await asyncio.open_unix_connection(path, limit=1)
+                writer.write(b'{"command":"follow"}\n')
+                for _ in range(400):
+                    paul.write("x" * 10_000)
+                await until(lambda: len([*ada.agent.store.history()]) > 400)
+            writer.close()
 
 
 @in_virtual_time

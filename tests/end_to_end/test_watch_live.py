@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from bots.homeserver import Homeserver
+from bots.transports.matrix.addresses import room_uri
 from clawnet_proto.families import task
 from clawnet_proto.mesh import Mesh as Fold
 from clawnet_proto.message import Message
 from tests.conftest import NewAccount, NewClient, NewRoom
-from tests.end_to_end.agent_process import AgentProcess
 from tests.end_to_end.conftest import NO_MODEL, Mesh, NewAgent, plain_client
+from tests.matrix_client import MatrixClient
 from tui.arrivals import Arrival
 from tui.checking import check
 from tui.sources import Link, Source, SourceError
@@ -132,6 +133,8 @@ async def test_an_observer_sees_it_all_and_sends_nothing(
     at_home(tmp_path, account.password)
     elsewhere = await new_room(founder, public=False)
     await founder.invite(elsewhere, account.user_id)
+    async with MatrixClient(account) as client:
+        await founder.send(await new_room(founder, client), "m.room.message", {"msgtype": "m.text", "body": "private"})
     async with watching(options) as watcher:
         # What the room's past says of who is there, and then what happens.
         await watcher.until(lambda: {agent.name for agent in mesh.agents} <= watcher.live())
@@ -141,6 +144,7 @@ async def test_an_observer_sees_it_all_and_sends_nothing(
         await watcher.until(lambda: watcher.closed(answer["task"]))
         assert watcher.all_bound(answer["task"])
         assert not watcher.codes
+        assert {event.room for event in watcher.arrivals} == {room_uri(mesh.room_id)}
         assert watcher.source.key is None
         with pytest.raises(SourceError) as caught:
             await anext(watcher.source.ask("Why?"))
@@ -165,6 +169,22 @@ async def test_an_observer_sees_it_all_and_sends_nothing(
     assert sealed.code == "source.encrypted"
 
 
+async def test_an_observer_that_is_put_out_of_the_room(
+    new_account: NewAccount, new_client: NewClient, new_room: NewRoom, tmp_path: Path, at_home: AtHome
+) -> None:
+    account, founder = await new_account("observer"), await new_client("founder")
+    at_home(tmp_path, account.password)
+    room_id = await new_room(founder)
+    watcher = Watcher(open_source(LiveOptions(homeserver=account.homeserver, user=account.user_id, room=room_id)))
+    running = asyncio.ensure_future(watcher.source.run(watcher.deliver, watcher.links.append))
+    await watcher.until(lambda: watcher.states == ["connecting", "live"])
+    await founder.request("POST", f"/rooms/{room_id}/kick", {"user_id": account.user_id})
+    with pytest.raises(SourceError) as caught:
+        async with asyncio.timeout(SEEN_S):
+            await running
+    assert caught.value.code == "source.left"
+
+
 async def test_a_wrong_password_and_none(new_account: NewAccount, tmp_path: Path, at_home: AtHome) -> None:
     account = await new_account("observer")
     options = LiveOptions(homeserver=account.homeserver, user=account.user_id, room="#any:localhost")
@@ -187,16 +207,15 @@ async def test_an_agent_that_is_opened_here_asks_and_one_that_runs_is_looked_thr
     async with watching(options) as watcher:
         await asks(watcher, mesh, "What is bread?")
         assert watcher.states == ["connecting", "live"]
-        before = len(watcher.arrivals)
+        before, left = len(watcher.arrivals), leaves(watcher)
         assert await person.stop() == 0
         await watcher.until(lambda: watcher.states[-1] == "stale")
         person.start()
         await watcher.until(lambda: watcher.states[-1] == "live")
         # What was remembered comes again, and with it what was said in between.
-        await watcher.until(lambda: left_and_returned(watcher, person))
-        assert {event.event_id for event in watcher.arrivals[:before]} <= {
-            event.event_id for event in watcher.arrivals[before:]
-        }
+        earlier = {event.event_id for event in watcher.arrivals[:before]}
+        await watcher.until(lambda: earlier <= {event.event_id for event in watcher.arrivals[before:]})
+        await watcher.until(lambda: leaves(watcher) - left)
     assert await person.stop() == 0
 
 
@@ -218,13 +237,11 @@ async def asks(watcher: Watcher, mesh: Mesh, question: str) -> None:
     assert caught.value.code == "task.not_open"
 
 
-def left_and_returned(watcher: Watcher, agent: AgentProcess) -> bool:
-    own = [
-        message.type
-        for message, _ in watcher.messages
-        if message.type.startswith("presence.") and watcher.source.key and message.sender == watcher.source.key.did
-    ]
-    return "presence.leave" in own and own[-1] == "presence.announce"
+def leaves(watcher: Watcher) -> set[str]:
+    """How often we have left, as message ids."""
+    assert watcher.source.key is not None
+    me = watcher.source.key.did
+    return {message.id for message, _ in watcher.messages if (message.type, message.sender) == ("presence.leave", me)}
 
 
 async def test_the_homeserver_goes_away_and_comes_back(tmp_path: Path, new_agent: NewAgent, at_home: AtHome) -> None:

@@ -48,6 +48,9 @@ class FakeTransport:
     async def fetch_chunk(self, uri: str, most: int) -> bytes:
         raise Refused("fake.no_store", "This transport stores nothing.")
 
+    def direct_event(self, carrier: str) -> str:
+        return carrier
+
     async def send(self, parcel: Parcel) -> str:
         lane = parcel.room or parcel.address
         self.tries.append(parcel)

@@ -18,22 +18,26 @@ from tui.model import Model
 _count = itertools.count(1)
 
 
-def arrival(*carriers: bytes, sender: str, at_ms: int = NOW_MS, plane: str = "room", body: str = "") -> Arrival:
+def arrival(
+    *carriers: bytes, sender: str, at_ms: int = NOW_MS, plane: str = "room", body: str = "", room: str = ROOM
+) -> Arrival:
     """One event with these carriers; with none, a person's words ``body``."""
     content: dict[str, Any] = {"msgtype": "m.text" if not carriers else "m.notice", "body": body}
     if carriers:
         content["net.clawnet.carriers"] = [json.loads(carrier) for carrier in carriers]
     kind = "m.room.message" if plane == "room" else "net.clawnet.direct"
     return Arrival(
-        transport="matrix", plane=plane, room=ROOM if plane == "room" else "", sender=sender,  # type: ignore[arg-type]
+        transport="matrix", plane=plane, room=room if plane == "room" else "", sender=sender,  # type: ignore[arg-type]
         event_id=f"$e{next(_count)}", event=json.dumps({"type": kind, "content": content}), received_ms=at_ms,
     )  # fmt: skip
 
 
-def said(author: Author, body: Record, *, at_ms: int = NOW_MS, plane: str = "room", **fields: Any) -> Arrival:
+def said(
+    author: Author, body: Record, *, at_ms: int = NOW_MS, plane: str = "room", room: str = ROOM, **fields: Any
+) -> Arrival:
     """One message, sent from its author's own address."""
-    carrier = author.carrier(body, sent_ms=at_ms, **fields)
-    return arrival(carrier, sender=author.address, at_ms=at_ms, plane=plane)
+    carrier = author.carrier(body, sent_ms=at_ms, room=room, **fields)
+    return arrival(carrier, sender=author.address, at_ms=at_ms, plane=plane, room=room)
 
 
 def model_of(*arrivals: Arrival, me: str = "") -> Model:

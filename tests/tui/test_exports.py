@@ -163,6 +163,13 @@ class TestTheTerminalPicture:
         assert not re.search(r"url\(\s*[\"']?(?!#)", text)
 
 
+@pytest.mark.parametrize("now_ms", [0, 2**53 - 1])
+def test_a_clock_may_say_anything(now_ms: int) -> None:
+    picture = msgspec.structs.replace(hostile("ada"), now_ms=now_ms)
+    drawn(exports.svg(picture, {}))
+    graph(exports.dot(picture))
+
+
 # -- DOT -----------------------------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r'\s+|(?P<string>"(?:[^"\\]|\\["\\])*")|(?P<word>[a-z]+)|(?P<sign>->|[\[\]{};=,])')

@@ -10,6 +10,7 @@ from typing import get_args
 import msgspec
 import pytest
 from rich.cells import cell_len
+
 from tui.glyphs import GLYPHS, Glyphs
 from tui.text import cell
 from tui.views import LinkState, PeerState, Verdict
@@ -65,7 +66,7 @@ def test_an_agent_that_is_not_live_has_another_sign(glyphs: Glyphs) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize(("load", "filled"), [(0.0, 0), (0.01, 1), (0.5, 2), (1.0, 4), (7.0, 4), (-1.0, 0)])
+@pytest.mark.parametrize("load, filled", [(0.0, 0), (0.01, 1), (0.5, 2), (1.0, 4), (7.0, 4), (-1.0, 0)])
 def test_a_load_bar_is_always_as_wide_as_asked_for(glyphs: Glyphs, load: float, filled: int) -> None:
     full, rest = glyphs.load_bar(load, 4)
     assert len(full) == filled

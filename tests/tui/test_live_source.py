@@ -23,7 +23,7 @@ from tests.agent.simulated import Member, Room, identity_of
 from tests.agent.virtual_time import until
 from tui.arrivals import Arrival
 from tui.checking import check
-from tui.sources import Link, SourceError
+from tui.sources import Link, Source, SourceError
 from tui.sources.live import LiveOptions, open_source
 from tui.sources.live.agent import AgentSource
 from tui.sources.live.observer import Observer
@@ -36,7 +36,7 @@ ROOM = "#mesh:example.org"
 class Screen:
     """Takes what a source delivers while the block runs."""
 
-    def __init__(self, source: AgentSource) -> None:
+    def __init__(self, source: Source) -> None:
         self.source = source
         self.arrivals: list[Arrival] = []
         self.links: list[Link] = []
@@ -156,6 +156,23 @@ class TestWhichWay:
         assert len(asked) == 2
 
 
+class TestNobodyAnswers:
+    async def test_an_observer_goes_on_trying(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", "secret")
+        async with Screen(open_source(LiveOptions(homeserver=HOMESERVER, user=USER, room=ROOM))) as screen:
+            await until(lambda: len(screen.links) >= 2, 20)
+            assert screen.links[-1] == Link("connecting", f"{HOMESERVER} cannot be reached. Trying again.")
+
+    async def test_so_does_an_agent_that_is_opened_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", "secret")
+        source = open_source(LiveOptions(name="ada", homeserver=HOMESERVER, user="@ada:example.org", room=ROOM))
+        assert source.key is not None and source.title == f"{ROOM} through ada"
+        async with Screen(source) as screen:
+            await until(lambda: len(screen.links) >= 3, 20)
+            assert {link.state for link in screen.links} == {"connecting"}
+            assert screen.links[-1].detail.startswith(f"The homeserver {HOMESERVER} cannot be reached")
+
+
 class TestBesideAnAgent:
     async def test_what_it_has_seen_and_sees_is_handed_over(self, tmp_path: Path, state: Path) -> None:
         async with beside(tmp_path, state, ScriptedEngine(["a mesh"])) as (_, screen):
@@ -163,7 +180,7 @@ class TestBesideAnAgent:
             task_id, *sentences = said
             assert sentences[0].startswith("#mesh is public")
             assert sentences[-2].startswith("Answered by bert in ") and sentences[-1] == "a mesh"
-            await until(lambda: any("closed" in event.event for event in screen.arrivals), 20)
+            await until(lambda: any("task.close" in event.event for event in screen.arrivals), 20)
             outcomes = [outcome for event in screen.arrivals for outcome in check(event, screen.source.key).outcomes]
             assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
             assert {"task.request", "task.offer", "task.close"} <= {getattr(each, "type", "") for each in outcomes}

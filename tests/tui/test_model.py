@@ -12,7 +12,7 @@ from clawnet_proto.signing import digest
 from tests.proto import samples
 from tests.proto.authoring import NOW_MS, ROOM, Author
 from tests.tui.arriving import arrival, message_of, model_of, said, tampered
-from tui.arrivals import Words
+from tui.arrivals import Arrival, Words
 from tui.checking import check, raw_carrier
 from tui.model import PULSE_MS, Model
 
@@ -89,7 +89,7 @@ class TestEdges:
         assert model.snapshot(NOW_MS).edges == ()
 
 
-def conversation() -> tuple[list, str]:
+def conversation() -> tuple[list[Arrival], str]:
     """Alice asks, awards bob, bob answers, alice closes: the arrivals and the task's id."""
     asked = said(ALICE, samples.request())
     task_id = message_of(asked).id

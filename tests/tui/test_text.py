@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+
 from tui.text import cell, lines, width_of
 
 NASTY = st.text(
     st.one_of(
         st.characters(),
-        st.sampled_from("\x1b[]\x07\x9b\n\t\u202e\u2066\u200b\u200d\ufe0f\u0301\u0489e宽👍🏽🇩\ue000\ud800\u3164\u2800 a"),
+        st.sampled_from(
+            "\x1b[]\x07\x9b\n\t\u202e\u2066\u200b\u200d\ufe0f\u0301\u0489e宽👍🏽🇩\ue000\ud800\u3164\u2800 a"
+        ),
     ),
     max_size=80,
 )
@@ -44,7 +47,7 @@ class TestACell:
         assert cell(shown, width, pad=pad) == shown
 
     @pytest.mark.parametrize(
-        ("text", "shown"),
+        "text, shown",
         [
             ("atlas", "atlas     "),
             ("a longer name", "a longer …"),

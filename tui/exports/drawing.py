@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from math import cos, hypot, isfinite, pi, sin
 from xml.sax.saxutils import escape, quoteattr
 
 from tui.exports.screen import LOCAL_FONTS
 from tui.exports.work import running
+from tui.moments import date_and_clock
 from tui.text import cell
 from tui.views import AgentRow, Snapshot
 
@@ -19,6 +20,7 @@ _TOP, _BOTTOM, _SIDE = 80, 90, 90  # room for the title, the legend, and labels 
 _RADIUS = 12
 _INK, _PALE, _PAPER, _WORK = "#1f2328", "#8b949e", "#ffffff", "#0969da"
 _FILLS = {"human": "#fff8c5", "ai": "#ddf4ff", "hybrid": "#fbefff", "system": "#eaeef2", "": "#ffffff"}
+_HALO = f'stroke="{_PAPER}" stroke-width="3" paint-order="stroke"'  # keeps text legible over lines
 _WARNING = frozenset({"disputed", "revoked"})
 
 
@@ -28,8 +30,8 @@ def svg(snapshot: Snapshot, positions: Mapping[str, Point], *, title: str = "A C
     An agent without a position lies on a circle around the others.
     """
     places = _places(snapshot, positions)
-    return "\n".join([*_head(snapshot, title), *_edges(snapshot, places), *_nodes(snapshot, places),
-                      *_work(snapshot, places), *_legend(snapshot), "</svg>", ""])  # fmt: skip
+    return "\n".join([*_head(snapshot, title), *_edges(snapshot, places), *_work(snapshot, places),
+                      *_nodes(snapshot, places), *_legend(snapshot), "</svg>", ""])  # fmt: skip
 
 
 def _places(snapshot: Snapshot, positions: Mapping[str, Point]) -> dict[str, Point]:
@@ -51,9 +53,9 @@ def _place(x: float, y: float) -> Point:
 
 
 def _head(snapshot: Snapshot, title: str) -> Iterator[str]:
-    at = datetime.fromtimestamp(snapshot.now_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     live = sum(row.state == "live" for row in snapshot.agents)
-    told = f"{at}, {live} of {len(snapshot.agents)} agents live, {len(snapshot.tasks)} tasks"
+    told = f"{live} of {len(snapshot.agents)} agents live, {len(snapshot.tasks)} tasks"
+    told = f"{date_and_clock(snapshot.now_ms, UTC)} UTC, {told}"
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -93,8 +95,8 @@ def _nodes(snapshot: Snapshot, places: Mapping[str, Point]) -> Iterator[str]:
         yield _shape(row)
         yield from _load(row)
         state = "" if row.state == "live" else f" ({row.state})"
-        yield f'<text y="36">{_text(("me: " if row.me else "") + cell(row.name, 24, pad=False) + state)}</text>'
-        yield f'<text y="50" font-size="11" fill="{_PALE}">{_text(row.role, 24)}</text>'
+        yield f'<text y="36" {_HALO}>{_text(("me: " if row.me else "") + cell(row.name, 24, pad=False) + state)}</text>'
+        yield f'<text y="50" font-size="11" fill="{_PALE}" {_HALO}>{_text(row.role, 24)}</text>'
         yield "</g>"
     yield "</g>"
 
@@ -106,9 +108,10 @@ def _shape(row: AgentRow) -> str:
     dashes = "" if row.state == "live" else ' stroke-dasharray="3 2"'
     paint = f'fill="{fill}" stroke="{ink}" stroke-width="{3 if row.me else 1.5}"{dashes}'
     r = _RADIUS
-    if row.kind in ("human", "system"):
-        turned = ' transform="rotate(45)"' if row.kind == "human" else ""
-        return f'<rect x="{-r}" y="{-r}" width="{2 * r}" height="{2 * r}" {paint}{turned}/>'
+    if row.kind == "human":
+        return f'<path d="M{-r} 0L0 {-r}L{r} 0L0 {r}z" {paint}/>'
+    if row.kind == "system":
+        return f'<rect x="{-r}" y="{-r}" width="{2 * r}" height="{2 * r}" {paint}/>'
     if row.kind == "hybrid":
         return f'<path d="M{-r} 0L{-r / 2} {-r}L{r / 2} {-r}L{r} 0L{r / 2} {r}L{-r / 2} {r}z" {paint}/>'
     return f'<circle r="{r}" {paint}/>'
@@ -131,10 +134,7 @@ def _work(snapshot: Snapshot, places: Mapping[str, Point]) -> Iterator[str]:
         line = drawn[place] = drawn.get(place, -1) + 1
         label = _text(work.label + (", waits for an answer" if work.state == "input_required" else ""), 60)
         yield f'<path d="{path}" marker-end="url(#tip)"/>'
-        yield (
-            f'<text x="{place[0]:.1f}" y="{place[1] + 13 * line:.1f}" fill="{_WORK}" stroke="{_PAPER}" '
-            f'stroke-width="3" paint-order="stroke">{label}</text>'
-        )
+        yield (f'<text x="{place[0]:.1f}" y="{place[1] + 13 * line:.1f}" fill="{_WORK}" {_HALO}>{label}</text>')
     yield "</g>"
 
 
@@ -161,16 +161,16 @@ def _legend(snapshot: Snapshot) -> Iterator[str]:
     yield f'<g id="legend" font-size="12" transform="translate(24 {y})">'
     kinds = (("ai", "ai"), ("human", "human"), ("hybrid", "hybrid"), ("system", "system"), ("", "not announced"))
     for place, (kind, told) in enumerate(kinds):
-        yield f'<g transform="translate({16 + 110 * place} 0)">'
+        yield f'<g transform="translate({16 + 100 * place} 0)">'
         yield _shape(AgentRow(did="", name="", kind=kind, state="live" if kind else "unheard"))
-        yield f'<text x="20" y="4">{told}</text></g>'
+        yield f'<text x="22" y="4">{told}</text></g>'
     lines = (
-        (f'stroke="{_PALE}"', "handshake both announce"),
-        (f'stroke="{_PALE}" stroke-dasharray="5 4"', "one announces it"),
-        (f'stroke="{_WORK}" stroke-width="2" marker-end="url(#tip)"', "work in hand"),
+        (560, f'stroke="{_PALE}"', "handshake both announce"),
+        (790, f'stroke="{_PALE}" stroke-dasharray="5 4"', "one announces it"),
+        (980, f'stroke="{_WORK}" stroke-width="2" marker-end="url(#tip)"', "work in hand"),
     )
-    for place, (paint, told) in enumerate(lines):
-        yield f'<g transform="translate({600 + 200 * place} 0)"><line x2="24" {paint}/>'
+    for x, paint, told in lines:
+        yield f'<g transform="translate({x} 0)"><line x2="24" {paint}/>'
         yield f'<text x="32" y="4">{told}</text></g>'
     counts = snapshot.counts
     told = f"{counts.messages} messages, {counts.invalid} invalid, {counts.pending} still to be checked"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 
 from tui.exports.work import running
+from tui.moments import date_and_clock
 from tui.text import cell
 from tui.views import AgentRow, PeerState, Snapshot
 
@@ -17,7 +18,7 @@ _LONGEST = 300
 
 def dot(snapshot: Snapshot) -> str:
     """A Graphviz ``digraph``; lay it out with ``neato -Tsvg`` or ``sfdp -Tsvg``."""
-    at = datetime.fromtimestamp(snapshot.now_ms / 1000, UTC).isoformat(timespec="seconds")
+    at = f"{date_and_clock(snapshot.now_ms, UTC)} UTC"
     lines = [
         "digraph clawnet {",
         f"  graph [{_attributes(label=f'{snapshot.room} {at}'.strip(), layout='neato', overlap='false')}];",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from clawnet_proto.sealing import SealKey
 from tui.arrivals import Arrival
-
-LinkState = Literal["connecting", "live", "stale", "ended"]
+from tui.views import LinkState
 
 
 class Link(msgspec.Struct, frozen=True):

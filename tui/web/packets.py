@@ -11,7 +11,7 @@ class Keys(msgspec.Struct, tag="stdin", array_like=True, forbid_unknown_fields=T
     text: str
 
 
-class Cells(msgspec.Struct, frozen=True):
+class Cells(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A window's size in cells."""
 
     width: int

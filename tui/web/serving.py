@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from string import Template
@@ -16,13 +14,13 @@ import msgspec
 import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from tui.web import WebError
 from tui.web.gate import Gate
 from tui.web.packets import read_browser
 from tui.web.session import Session
 
 WINDOWS = 4  # sessions at once
 MESSAGE_BYTES = 1 << 18  # a paste
-MODULE = "tui.cli"  # what a window runs
 _HEARTBEAT_S = 15.0
 _CLOSING_S = 2.0
 _ENDING_S = 8.0
@@ -34,16 +32,6 @@ _FULL = f"clawtui is open in {WINDOWS} windows, and that is the most: close one 
 # aiohttp logs what it could not read, and with it whatever secret was in there.
 _SILENT = logging.getLogger("tui.web")
 _SILENT.setLevel(logging.CRITICAL + 1)
-
-
-class WebError(Exception):
-    """The server cannot start: a code, a sentence and the way out."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(f"{message} {hint}".strip())
-        self.code = code
-        self.message = message
-        self.hint = hint
 
 
 class Windows:
@@ -130,7 +118,7 @@ class Windows:
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         key = request.match_info["key"]
-        for session in self._open:
+        for session in tuple(self._open):
             try:
                 file = await session.downloads.get_download_metadata(key)
             except KeyError:
@@ -183,21 +171,3 @@ async def listen(command: Sequence[str], port: int, announce: Callable[[str], No
     finally:
         await runner.cleanup()
         listener.close()
-
-
-def serve(arguments: Sequence[str], *, port: int, announce: Callable[[str], None]) -> int:
-    """Serve ``clawtui ARGUMENTS`` on 127.0.0.1 until a signal ends it; the exit status.
-
-    ``announce`` gets the sentence with the URL once the server listens. Port 0 is a free one. Raises WebError.
-    """
-    # -P: a folder that happens to be the working directory takes no part.
-    command = (sys.executable, "-P", "-m", "tui.web.child", MODULE, *arguments)
-
-    async def until_signalled() -> None:
-        stopped = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        await listen(command, port, announce, stopped)
-
-    asyncio.run(until_signalled())
-    return 0

@@ -68,7 +68,7 @@ class Session(AppService):
         """Hand on what the browser sent."""
         match message:
             case Keys(text):
-                await self.send_bytes(text.encode("utf-8", "replace"))
+                await self.send_bytes(text.encode())
             case Resized(Cells(width, height)):
                 self._wanted = clamped(width, height)
                 await self._resize()

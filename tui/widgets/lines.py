@@ -14,6 +14,8 @@ from textual.widget import Widget
 from tui.glyphs import BRAILLE, Glyphs
 from tui.spans import TONES, Spans, fit
 
+_PLAIN = str.maketrans("…→“”", '~>""')  # signs of ours in what is told of messages
+
 Kind = Literal["agent", "task", "stage", "entry", "message"]
 
 
@@ -107,7 +109,11 @@ class Lines(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
         spans, cursor = self._drawn[y] if y < len(self._drawn) else ((), False)
-        segments = [Segment(text, self._style(tone, cursor)) for text, tone in fit(spans, width)]
+        ascii_only = self.glyphs.dots == "ascii"
+        segments = [
+            Segment(text.translate(_PLAIN) if ascii_only else text, self._style(tone, cursor))
+            for text, tone in fit(spans, width)
+        ]
         return Strip(segments, width)
 
     def _style(self, tone: str, cursor: bool) -> Style:

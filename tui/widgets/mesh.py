@@ -7,6 +7,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
@@ -32,11 +33,23 @@ class MeshPane(Widget, can_focus=True):
             super().__init__()
             self.did = did
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "move(-1,0)", "left", show=False),
+        Binding("right,l", "move(1,0)", "right", show=False),
+        Binding("up,k", "move(0,-1)", "up", show=False),
+        Binding("down,j", "move(0,1)", "down", show=False),
+        Binding("enter", "choose", "choose", show=False),
+    ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"mesh--" + name.replace(".", "-") for name in LINE_STYLES + TEXT_STYLES}
     DEFAULT_CSS = """
     MeshPane {
-        background: $surface;
-        color: $foreground;
+        border: round $foreground 22%;
+        border-title-color: $foreground 75%;
+        border-title-style: bold;
+        border-subtitle-color: $foreground 50%;
+        &:focus { border: round $primary; border-title-color: $text-primary; }
+        &.-ascii { border: ascii $foreground 30%; }
+        &.-ascii:focus { border: ascii $primary; }
     }
     MeshPane .mesh--edge { color: $foreground 22%; }
     MeshPane .mesh--edge-mutual { color: $foreground 32%; }
@@ -77,7 +90,10 @@ class MeshPane(Widget, can_focus=True):
         self._strips: list[Strip] = []
         self._now_ms = 0
         self._moving = False
-        self._stale = False
+        self._stale = self._fresh = False
+        self._told = ""
+        self.border_title = "mesh"
+        self.set_class(self._glyphs.dots == "ascii", "-ascii")
 
     @property
     def glyphs(self) -> str:
@@ -87,7 +103,8 @@ class MeshPane(Widget, can_focus=True):
     @glyphs.setter
     def glyphs(self, name: str) -> None:
         self._glyphs = GLYPHS[name]
-        self._begin()
+        self.set_class(self._glyphs.dots == "ascii", "-ascii")
+        self._restart()
 
     def show(self, snapshot: Snapshot, selection: Selection) -> None:
         """Draw this from now on: with the next tick, or at once if none comes now."""
@@ -101,13 +118,20 @@ class MeshPane(Widget, can_focus=True):
                 self._places.step()
         self._outdate()
 
-    def tick(self, now_ms: int) -> None:
-        """It is ``now_ms``: draw what is new, and what moves. Costs next to nothing when nothing does."""
+    def tick(self, now_ms: int, *, settle: bool = True) -> None:
+        """It is ``now_ms``: draw what is new, and what moves. Costs next to nothing when nothing does.
+
+        Nodes go on to better places only if they may ``settle``: that draws everything anew.
+        """
         self._now_ms = now_ms
-        if self._places.step() or self._stale:
+        if (settle and self._places.step()) or self._stale:
             self._redraw()
         elif self._moving or self._scene.moving(now_ms):
             self._move_on()
+
+    def positions(self) -> dict[str, tuple[float, float]]:
+        """Where everybody who is drawn is, in the unit square."""
+        return {row.did: self._places.place(row.did) for row in shown(self._snapshot, self._selection)}
 
     def pin(self, did: str) -> bool:
         """Hold an agent where it is, or let it go. True if it is held now."""
@@ -115,23 +139,23 @@ class MeshPane(Widget, can_focus=True):
         self._outdate()
         return held
 
-    def choose(self) -> None:
+    def action_choose(self) -> None:
         """Choose the selected agent once more, as enter does."""
         if self._selection.agent:
             self.post_message(self.Chosen(self._selection.agent))
 
-    def move(self, dx: int, dy: int) -> str:
-        """The did to select next in a direction, chosen and told: "" if nobody is there."""
+    def action_move(self, dx: int, dy: int) -> None:
+        """Choose who is next in a direction, if anybody is there."""
         did = self._scene.towards(self._selection.agent, dx, dy)
         if did:
             self.post_message(self.Chosen(did))
-        return did
 
     def render_line(self, y: int) -> Strip:
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
     def on_resize(self) -> None:
-        self._begin()
+        self._restart()
+        self._redraw()
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
@@ -141,19 +165,30 @@ class MeshPane(Widget, can_focus=True):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._looks.clear()
-        self._begin()
+        # The styles of the components follow this call, so they are not asked for here.
+        self._restart()
+
+    def _restart(self) -> None:
+        """The size, the signs or the colours are others: nothing that was drawn can stay."""
+        self._fresh = True
+        self._outdate()
 
     def _begin(self) -> None:
-        """A new canvas: the size, the signs or the colours are others."""
         width, height = self.content_size
+        self._fresh = False
+        self._looks.clear()
         self._canvas = Canvas(width, height, self._glyphs.dots, LINE_STYLES, TEXT_STYLES)
         self._strips = [Strip.blank(width, self.rich_style)] * height
-        self._redraw()
 
     def _update_places(self) -> None:
         agents = shown(self._snapshot, self._selection)
         self._places.update([row.did for row in agents], [(edge.a, edge.b) for edge in self._snapshot.edges])
+
+    def _legend(self) -> str:
+        """The signs that are on the screen, in words."""
+        kinds = {"me" if row.me else row.kind for row in self._snapshot.agents}
+        parts = [f"{sign} {kind}" for kind, sign in self._glyphs.nodes.items() if kind and kind in kinds]
+        return "  ".join(parts)
 
     def _outdate(self) -> None:
         self._stale = True
@@ -165,10 +200,14 @@ class MeshPane(Widget, can_focus=True):
 
     def _redraw(self) -> None:
         self._stale = False
+        if self._fresh:
+            self._begin()
         self._scene = compose(
             self._snapshot, self._places, self._canvas, glyphs=self._glyphs, selection=self._selection
         )
         self._move_on()
+        if (legend := self._legend()) != self._told:
+            self._told = self.border_subtitle = legend
 
     def _move_on(self) -> None:
         animate(self._scene, self._canvas, self._now_ms)

@@ -38,7 +38,8 @@ class Rows(Lines, can_focus=True):
         border-title-style: bold;
         &:focus { border: round $primary; border-title-color: $text-primary; }
         &.-ascii { border: ascii $foreground 30%; }
-        &.-ascii:focus { border: ascii $primary; }
+        &.-ascii:focus { border: ascii $primary; border-title-style: bold reverse; }
+        &:nocolor:focus { border-title-style: bold reverse; }
     }
     """
 
@@ -214,7 +215,7 @@ class Rows(Lines, can_focus=True):
             return
         event.stop()
         index = self.top + offset.y - self.has_header
-        if index < self.count():
+        if index < self.count() and self.key_at(index):
             self.go(index)
             if event.chain == 2:
                 self.action_open()

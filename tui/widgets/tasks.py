@@ -7,7 +7,7 @@ from typing import Final
 from tui.columns import Column, line, places, titles
 from tui.judge import Judge
 from tui.moments import span
-from tui.spans import Span, Spans, fit
+from tui.spans import Span, Spans, Tone, fit
 from tui.text import cell
 from tui.tones import of_task, running
 from tui.views import Selection, Snapshot, StageRow, TaskRow
@@ -26,11 +26,11 @@ COLUMNS: Final = (
 )
 STAGES: Final = (
     Column(key="sign", least=1, priority=99),
-    Column(key="id", least=10, most=16, weight=1, priority=100),
+    Column(key="id", least=9, most=16, weight=1, priority=100),
     Column(key="state", least=14, priority=60),
-    Column(key="who", least=10, most=18, weight=1, priority=90),
+    Column(key="who", least=9, most=18, weight=1, priority=90),
     Column(key="model", least=10, most=24, weight=1, priority=40),
-    Column(key="tokens", least=8, priority=70, right=True),
+    Column(key="tokens", least=8, priority=85, right=True),
     Column(key="speed", least=10, priority=55, right=True),
     Column(key="text", least=12, weight=6, priority=80),
 )
@@ -141,23 +141,37 @@ class TasksPane(Rows):
     def _summary(self, task: TaskRow, width: int) -> Spans:
         glyphs = self.glyphs
         done = sum(stage.state == "completed" for stage in task.stages)
-        filled, rest = glyphs.load_bar(done / len(task.stages) if task.stages else 0.0, _BAR)
         busy = running(task)
         tone = of_task(task.state)
         speed = sum(stage.tokens_per_s for stage in task.stages if stage.state == "working") if busy else 0.0
         until = task.ended_ms or self._now_ms
         by = cell(task.on_behalf_of.removeprefix("matrix:u/"), 32, pad=False) or self._named(task.requester)
+        placed = places(COLUMNS, width)
+        in_full = any(place.column.key == "pipeline" for place in placed)
+        parts = self._bar(task, done, tone) if in_full or len(task.stages) > _BAR else self._signs(task)
         cells: dict[str, tuple[Span, ...]] = {
             "sign": ((glyphs.tasks.get(task.state, "?"), tone),),
             "id": ((task.id[:8], "muted"),),
             "title": ((cell(task.title, 96, pad=False), "strong" if busy else "plain"),),
             "by": ((by, "accent" if task.ours else "plain"),),
-            "done": ((filled, tone if done else "faint"), (rest, "faint"), (f" {done}/{len(task.stages)}", "muted")),
+            "done": (*parts, (f" {done}/{len(task.stages)}", "muted")),
             "speed": ((_speed(speed), "plain"),),
             "age": ((span(until - task.asked_ms) if task.asked_ms else "", "muted"),),
-            "pipeline": self._pipeline(task),
+            "pipeline": self._pipeline(task) if in_full else (),
         }
-        return line(places(COLUMNS, width), cells)
+        return line(placed, cells)
+
+    def _bar(self, task: TaskRow, done: int, tone: Tone) -> tuple[Span, ...]:
+        filled, rest = self.glyphs.load_bar(done / len(task.stages) if task.stages else 0.0, _BAR)
+        return (filled, tone), (rest, "faint")
+
+    def _signs(self, task: TaskRow) -> tuple[Span, ...]:
+        """The pipeline in as many cells as it has stages, where there is no room for more."""
+        signs = tuple((self._sign(stage), of_task(stage.state)) for stage in task.stages)
+        return (*signs, (" " * (_BAR - len(signs)), "plain"))
+
+    def _sign(self, stage: StageRow) -> str:
+        return self.glyphs.tasks.get(stage.state, "?")
 
     def _pipeline(self, task: TaskRow) -> tuple[Span, ...]:
         spans: list[Span] = []
@@ -167,7 +181,7 @@ class TasksPane(Rows):
             tone = of_task(stage.state)
             waiting = not stage.executor
             spans.append((cell(stage.id, 16, pad=False), "muted" if waiting else "plain"))
-            spans.append((f" {self.glyphs.tasks.get(stage.state, '?')}", tone))
+            spans.append((f" {self._sign(stage)}", tone))
             if not waiting:
                 spans.append((f" {self._named(stage.executor)}", "muted"))
             if stage.state in ("working", "input_required") and stage.tokens:
@@ -179,7 +193,7 @@ class TasksPane(Rows):
         again = f" {stage.attempt}." if stage.attempt > 1 else ""
         said = stage.failure or stage.text or ("reads " + ", ".join(stage.sources) if stage.sources else "")
         cells: dict[str, tuple[Span, ...]] = {
-            "sign": ((self.glyphs.tasks.get(stage.state, "?"), tone),),
+            "sign": ((self._sign(stage), tone),),
             "id": ((cell(stage.id, 32, pad=False), "plain"),),
             "state": ((stage.state.replace("_", " "), tone),),
             "who": ((self._named(stage.executor), "strong"), (again, "warn")),

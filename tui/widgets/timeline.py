@@ -25,7 +25,7 @@ COLUMNS: Final = (
     Column(key="sign", least=1, priority=99),
     Column(key="verdict", title="verdict", least=8, priority=50),
     Column(key="type", title="type", least=17, priority=40),
-    Column(key="who", title="who", least=8, most=18, weight=1, priority=90),
+    Column(key="who", title="who", least=10, most=22, weight=2, priority=90),
     Column(key="said", title="says", least=32, weight=6, priority=100),
 )
 
@@ -33,6 +33,7 @@ Predicate = Callable[[Entry], bool]
 
 _seq = attrgetter("seq")
 _KEPT = 512  # drawn lines that are kept
+_RUSH_S = 0.4
 
 
 class TimelinePane(Rows):
@@ -56,6 +57,7 @@ class TimelinePane(Rows):
         self._grown_seen = 0
         self._lines: dict[tuple[int, int, Verdict, str, str], Spans] = {}
         self._names: tuple[int, int] = (0, -1)
+        self._hurried = False
 
     @property
     def following(self) -> bool:
@@ -69,7 +71,12 @@ class TimelinePane(Rows):
             self._names = names
             self._lines.clear()
         if snapshot.entries is not self._entries:
+            before = self._grown
             self._take(snapshot.entries)
+            if self._grown - before > self.page // 2 and not self._hurried:
+                # In a rush nobody can read why a task's message does not count, and it is dear to work out.
+                self._hurried = True
+                self.set_timer(_RUSH_S, self.calm)
         if selection.entry != self._selected:
             self._selected = selection.entry
             key = str(selection.entry) if selection.entry else ""
@@ -78,6 +85,11 @@ class TimelinePane(Rows):
                 if key and self.index_of(key) >= 0:
                     self._leave_end()
                     self.reveal(self.index_of(key))
+        self.redraw()
+
+    def calm(self) -> None:
+        """The rush is over: work out what was left out."""
+        self._hurried = False
         self.redraw()
 
     def set_filter(self, passes: Predicate | None) -> None:
@@ -187,7 +199,8 @@ class TimelinePane(Rows):
         entry = self._rows[index]
         if self._model is None:
             return ()
-        verdict, objection = self._model.verdict(entry), self._model.objection(entry)
+        verdict = self._model.verdict(entry)
+        objection = "" if self._hurried else self._model.objection(entry)
         if entry.pending:
             return self._line(entry, verdict, "", width)
         key = (entry.seq, width, verdict, objection, self.glyphs.name)
@@ -236,7 +249,8 @@ class TimelinePane(Rows):
             super().action_move(by)
 
     def start(self, by: int) -> int:
-        return self._checked() - 1 if self._following else super().start(by)
+        last = self._checked() - 1
+        return last if self._following else min(last, super().start(by))
 
     def action_last(self) -> None:
         """To the end, and go on showing it."""

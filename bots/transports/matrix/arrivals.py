@@ -4,7 +4,7 @@ Kept are ``m.room.message``, ``m.room.redaction`` (a view hides what it names) a
 of rooms, and ``net.clawnet.direct`` of devices. Memberships and the rest of the state are read for
 ``RoomState`` and then dropped.
 
-    first sync of all            context, with up to CONTEXT_EVENTS a room
+    first sync of all            context, with up to CONTEXT_EVENTS a room (a reader's: READERS_CONTEXT_EVENTS)
     room we were in              live; a gap is paged back to the last position, at most GAP_EVENTS
     room joined since            what stands before our join is context, what follows is live
 """
@@ -28,6 +28,7 @@ from clawnet_proto.bindings.matrix import DIRECT, MESSAGE
 log = logging.getLogger(__name__)
 
 CONTEXT_EVENTS = 200
+READERS_CONTEXT_EVENTS = 1_000  # of who does nothing but read
 GAP_EVENTS = 5_000
 GAP_BYTES = 32 * 2**20
 _CONTEXT_LOOKED_AT = 2_000  # events, memberships included, looked at to find so much context
@@ -62,13 +63,19 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Arrivals:
-    """Reads syncs for one user; ``clock`` gives Unix milliseconds."""
+    """Reads syncs for one user.
 
-    def __init__(self, transport: str, us: str, history: History, clock: Callable[[], int]) -> None:
+    ``clock`` gives Unix milliseconds; a ``reader`` does nothing else, and so begins further back.
+    """
+
+    def __init__(
+        self, transport: str, us: str, history: History, clock: Callable[[], int], *, reader: bool = False
+    ) -> None:
         self._transport = transport
         self._us = us
         self._history = history
         self._clock = clock
+        self._reader = reader
 
     async def take(self, sync: Sync, before: Position | None) -> Arrival:
         """What arrived since ``before`` (None: nothing was ever committed). Raises RetryLater, Fatal."""
@@ -120,7 +127,8 @@ class Arrivals:
 
     async def _context(self, room: str, start: str, newer: list[Event]) -> list[Event]:
         found: list[Event] = []
-        wanted = CONTEXT_EVENTS - sum(_kept(event) for event in newer)
+        most = READERS_CONTEXT_EVENTS if self._reader else CONTEXT_EVENTS
+        wanted = most - sum(_kept(event) for event in newer)
         if not start or wanted <= 0:
             return found
         async for event in self._history.before(room, start, "", _KEPT_TYPES):

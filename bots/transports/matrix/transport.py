@@ -72,7 +72,7 @@ class MatrixTransport:
         self._account = Account(config, directory, password)
         self._membership = Membership(config, self._account)
         self._members = Members(self._account)
-        self._arrivals = Arrivals(NAME, config.user, History(self._account), clock)
+        self._arrivals = Arrivals(NAME, config.user, History(self._account), clock, reader=config.reads_only)
         self._position = rooms.load(inbox.position(NAME), config.user)
         self._on_joined = on_joined
         self._on_online = on_online
@@ -351,6 +351,9 @@ class MatrixTransport:
         return await media.fetch(self._account, uri, most)
 
     # --- reading ---
+
+    def direct_event(self, carrier: str) -> str:
+        return writing.direct_event(self._config.user, carrier)
 
     def carriers(self, delivery: Delivery) -> list[object]:
         return reading.carriers(delivery)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from bots.errors import Refused
 from bots.transports import Parcel
 from bots.transports.matrix import addresses
-from clawnet_proto.bindings.matrix import CARRIERS, CARRIERS_MOST
+from clawnet_proto.bindings.matrix import CARRIERS, CARRIERS_MOST, DIRECT
 
 CONTENT_BYTES = 62_000  # a whole event may be 65,536 bytes; the server adds hashes, signatures, causes
 ALL_DEVICES = "*"
@@ -41,6 +41,12 @@ def direct_messages(parcel: Parcel) -> dict[str, Any]:
     content = {CARRIERS: _carriers(parcel)}
     _check_size(content)
     return {_user(parcel.address): {parcel.device or ALL_DEVICES: content}}
+
+
+def direct_event(user_id: str, carrier: str) -> str:
+    """The to-device event that this user's direct message with this carrier arrives as."""
+    event = {"type": DIRECT, "sender": user_id, "content": {CARRIERS: [_carrier(carrier)]}}
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def _user(uri: str) -> str:

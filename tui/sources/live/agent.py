@@ -24,6 +24,7 @@ from tui.sources.live.deliveries import arrival
 from tui.sources.live.trouble import translated
 
 _RETRY_S = 1.0
+_GATHER_S = 0.01
 # What passes by itself: another process is just starting or ending, or the homeserver does not answer yet.
 _PASSING = {"store.closed", "store.locked", "matrix.unreachable", "matrix.rate_limited", "matrix.server_error"}
 
@@ -51,15 +52,22 @@ class AgentSource:
     async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
         view = _View(deliver, told)
         view.connecting(f"Looking for the agent {self._selection.name}.")
-        while True:
-            try:
-                with translated():
-                    view.connecting(await self._follow(view))
-            except SourceError as error:
-                if error.code not in _PASSING:
-                    raise
-                view.connecting(error.message)
-            await asyncio.sleep(_RETRY_S)
+        try:
+            while True:
+                view.connecting(await self._once(view))
+                await asyncio.sleep(_RETRY_S)
+        finally:
+            view.close()
+
+    async def _once(self, view: _View) -> str:
+        """Follow the agent until that ends by something that may pass, and say what it was. Raises SourceError."""
+        try:
+            with translated():
+                return await self._follow(view)
+        except SourceError as error:
+            if error.code not in _PASSING:
+                raise
+            return error.message
 
     async def ask(
         self, question: str, *, stages: Sequence[str] = ("answer",), private: bool = False
@@ -155,20 +163,21 @@ class AgentSource:
 
 
 class _View:
-    """Passes on what a ``Follow`` answers: arrivals of one moment together."""
+    """Passes on what a ``Follow`` answers: arrivals that come close together go as one."""
 
     def __init__(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
         self._deliver = deliver
         self._told = told
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Arrival] = []
+        self._due: asyncio.TimerHandle | None = None
         self._was_live = False
         self.beside = False  # whether the agent was ever found running beside us
 
     def take(self, answer: AnyAnswer) -> None:
         if isinstance(answer, Delivered):
             if not self._waiting:
-                self._loop.call_soon(self._flush)
+                self._due = self._loop.call_later(_GATHER_S, self._flush)
             self._waiting.append(arrival(answer.delivery))
         elif isinstance(answer, LinkChanged) and answer.online:
             self._flush()
@@ -185,7 +194,12 @@ class _View:
         self._flush()
         self._told(Link("stale" if self._was_live else "connecting", detail))
 
+    def close(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+
     def _flush(self) -> None:
+        self.close()
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._deliver(waiting)
