@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from typing import ClassVar
@@ -13,6 +15,7 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.widget import Widget
 from textual.widgets import Static
+from textual.worker import Worker, WorkerError
 
 from tui import commands
 from tui.asking import Asking
@@ -32,6 +35,8 @@ from tui.widgets.agents import AgentsPane
 from tui.widgets.inspector import InspectorPane
 from tui.widgets.tasks import TasksPane
 from tui.widgets.timeline import TimelinePane
+
+log = logging.getLogger(__name__)
 
 FRAME_S = 1 / 15
 _WIDE = 110  # columns: with fewer, the panes on the right fold away
@@ -60,6 +65,7 @@ class ClawTui(Asking, Saving, Replaying):
         self._wanted_theme = theme
         self._seen: tuple[int, int] = (-1, -1)  # the model and its count of changes that the picture shows
         self._pace = Pace()
+        self._feeding: Worker[None] | None = None
         self._too_small = Static(id="toosmall", markup=False)
         self._room = Container(id="room")
         self._above = "mesh"  # in a narrow window, the pane above the timeline
@@ -85,14 +91,28 @@ class ClawTui(Asking, Saving, Replaying):
         self.mesh.focus()
         self.foot.keys([(shown(self.keys[key.id]), key.short) for key in KEYS if key.short])
         self.set_interval(FRAME_S, self.frame)
-        self.run_worker(self._run_feed(), name="feed", exit_on_error=False)
+        self._feeding = self.run_worker(self._run_feed(), name="feed", exit_on_error=False)
 
     async def _run_feed(self) -> None:
         try:
             await self.feed.run()
         except SourceError as error:
-            self.feed.link = Link("ended", str(error))
-            self.say(str(error), "error")
+            self._ended(str(error))
+        except Exception as error:  # a fault of ours: the last picture stays, and nobody takes it for live
+            log.exception("the feed failed")
+            self._ended(f"clawtui failed: {type(error).__name__}. The picture does not go on.")
+
+    def _ended(self, why: str) -> None:
+        self.feed.link = Link("ended", why)
+        self.say(why, "error")
+        self.stale()
+
+    async def on_unmount(self) -> None:
+        """An agent that was opened for us says goodbye first."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            with contextlib.suppress(WorkerError):
+                await self._feeding.wait()
 
     def frame(self) -> None:
         """Take up what has changed and show it."""

@@ -189,7 +189,7 @@ def _feed(options: argparse.Namespace) -> Feed:
 
 
 def _show(options: argparse.Namespace) -> int:
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
     if not on_terminal and not os.environ.get("TEXTUAL_DRIVER"):
         return _fail("This needs a terminal; for pipes there is `clawtui tail`.", USAGE)
     from tui.keys import load_keymap
@@ -198,9 +198,17 @@ def _show(options: argparse.Namespace) -> int:
     feed = _feed(options)
     from tui.app import ClawTui
 
+    _keep_quiet()
     app = ClawTui(feed, glyphs=options.glyphs or "braille", theme=options.theme or "", keymap=keymap)
     app.run()
     return app.return_code or OK
+
+
+def _keep_quiet() -> None:
+    """Nothing may write over the screen; what matters is told on it."""
+    import logging
+
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def _keymap_path(options: argparse.Namespace) -> Path:

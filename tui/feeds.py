@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,9 @@ class Feed(Protocol):
     def now_ms(self) -> int:
         """The time the picture is of, Unix milliseconds."""
 
+    def arrivals(self) -> Iterable[Arrival]:
+        """What made the picture, oldest first, as far as it is still there."""
+
     async def run(self) -> None:
         """Go on until there is nothing more. Raises SourceError."""
 
@@ -65,6 +68,9 @@ class LiveFeed:
 
     def now_ms(self) -> int:
         return self._clock()
+
+    def arrivals(self) -> Iterable[Arrival]:
+        return self._model.arrivals()
 
     async def run(self) -> None:
         loop, woken, idle = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
@@ -133,6 +139,9 @@ class ReplayFeed:
 
     def now_ms(self) -> int:
         return self.player.status.at_ms
+
+    def arrivals(self) -> Iterable[Arrival]:
+        return self.player.arrivals()
 
     async def run(self) -> None:
         self.player.play()

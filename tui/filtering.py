@@ -111,7 +111,7 @@ class Filtering(Base):
         """The filter and whom we follow, for the head line."""
         row = self.picture.agent(self.followed) if self.followed else None
         followed = f"following {cell(row.name, 20, pad=False)}" if row is not None else ""
-        return "  ".join(part for part in (followed, f"/{self.filter_text}" if self.filter_text else "") if part)
+        return "  ".join(part for part in (followed, self.filter_text) if part)
 
 
 def _concerns(entry: Entry, did: str) -> bool:

@@ -206,7 +206,6 @@ class Model:
         other = Model(room=self.room, me=self.me, history=self._history)
         other.mesh = self.mesh.copy()
         other._heard = dict(self._heard)
-        other._announces = dict(self._announces)
         other._task_rows = self._task_rows.copy()
         other._seq = self._seq
         other._tally = msgspec.structs.replace(self._tally)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from typing import Final
 
 import msgspec
 
+from tui.arrivals import Arrival
 from tui.model import Model
 from tui.readahead import ReadAhead
 from tui.recording import Fault, Recording
@@ -109,6 +111,13 @@ class Player:
             silence_ms=self._silence_ms() if self.playing else 0,
             fault=self._recording.fault,
         )
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """The recording up to the position there is now."""
+        start, stop = 0, self.position
+        while start < stop and (part := self._recording.slice(start, self._recording.reach(start, 200))).arrivals:
+            yield from part.arrivals[: stop - start]
+            start += len(part.arrivals)
 
     @property
     def speed(self) -> float:

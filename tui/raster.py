@@ -167,29 +167,16 @@ Ends: TypeAlias = tuple[int, int, int, int]
 
 
 @lru_cache(maxsize=512)
-def path(ends: Ends) -> list[tuple[int, int]]:
-    """The dots of a line from x, y to x, y (Bresenham). Not to be changed."""
+def path(ends: Ends, every: int = 1) -> list[tuple[int, int]]:
+    """The dots of a line from x, y to x, y (Bresenham), or every so manieth of them. Not to be changed."""
     x0, y0, x1, y1 = ends
     across, down = abs(x1 - x0), abs(y1 - y0)
     right, below = (1 if x1 > x0 else -1), (1 if y1 > y0 else -1)
-    points = []
+    length = max(across, down, 1)
+    half = length >> 1
     if across >= down:
-        error = across >> 1
-        for x in range(x0, x1 + right, right):
-            points.append((x, y0))
-            error -= down
-            if error < 0:
-                y0 += below
-                error += across
-    else:
-        error = down >> 1
-        for y in range(y0, y1 + below, below):
-            points.append((x0, y))
-            error -= across
-            if error < 0:
-                x0 += right
-                error += down
-    return points
+        return [(x0 + right * step, y0 - below * ((half - down * step) // length)) for step in range(0, across + 1, every)]
+    return [(x0 - right * ((half - across * step) // length), y0 + below * step) for step in range(0, down + 1, every)]
 
 
 @lru_cache(maxsize=2048)
@@ -197,9 +184,8 @@ def _stamp(dots: Dots, width: int, height: int, ends: Ends, every: int) -> list[
     """What a line leaves on a canvas: cells and their masks. Between two cells there are few lines to draw anew."""
     grain = GRAINS[dots]
     wide, high, bits = grain.wide, grain.high, grain.bits
-    line = path.__wrapped__(ends)
-    signs = (_slopes(line) if dots == "ascii" and every == 1 else "." * len(line))[::every]
-    points = line[::every]
+    points = path.__wrapped__(ends, every)
+    signs = _slopes(points) if dots == "ascii" and every == 1 else "." * len(points)
     right, bottom = width * wide, height * high
     if min(ends) < 0 or max(ends[::2]) >= right or max(ends[1::2]) >= bottom:
         inside = [index for index, (x, y) in enumerate(points) if 0 <= x < right and 0 <= y < bottom]

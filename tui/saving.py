@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import msgspec
+from textual import work
 
-from clawnet_proto.transcript import Writer
 from tui import exports
-from tui.arrivals import Arrival
 from tui.base import Base
 from tui.commands import CommandError
-from tui.views import Snapshot
-
-
-def _recording(arrivals: Iterable[Arrival], picture: Snapshot) -> Iterator[bytes]:
-    """The lines of a transcript (spec/11-transcript.md)."""
-    writer = Writer()
-    yield writer.header(created_ms=picture.now_ms, recorder=picture.me)
-    for arrival in arrivals:
-        yield writer.entry(**msgspec.structs.asdict(arrival))
-
+from tui.recorder import Recorder
+from tui.sources import SourceError
 
 _ENDINGS = {"svg": "svg", "dot": "dot", "json": "json", "screen": "svg", "recording": "jsonl"}
+_AT_ONCE = 200  # events written before the screen gets its turn
 
 
 class Saving(Base):
@@ -41,9 +33,9 @@ class Saving(Base):
             raise CommandError(f"Say which: :export {'|'.join(_ENDINGS)} [FILE].")
         path = Path(name.strip() or time.strftime(f"clawnet-%Y%m%d-%H%M%S.{_ENDINGS[form]}")).expanduser()
         if form == "recording":
-            data = b"".join(_recording(self.feed.model.arrivals(), self.picture))
-        else:
-            data = self._drawn(form).encode()
+            self._record(path)
+            return
+        data = self._drawn(form).encode()
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(data)
@@ -52,6 +44,21 @@ class Saving(Base):
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
         self.say(f"Written: {path}")
+
+    @work(group="record")
+    async def _record(self, path: Path) -> None:
+        """Write what the picture was made from, a little at a time: it may be long."""
+        try:
+            with contextlib.closing(Recorder(path, created_ms=self.picture.now_ms, recorder=self.picture.me)) as file:
+                for number, arrival in enumerate(self.feed.arrivals(), 1):
+                    file.record(arrival)
+                    if not number % _AT_ONCE:
+                        self.say(f"Writing {path}: {number:,} events")
+                        await asyncio.sleep(0)
+        except SourceError as error:
+            self.say(str(error), "error")
+        else:
+            self.say(f"Written: {path}")
 
     def _drawn(self, form: str) -> str:
         if form == "svg":

@@ -11,7 +11,7 @@ from tui.checking import check
 from tui.sources import Key
 
 _THREADS = 2
-_CHUNK = 50  # arrivals, some milliseconds of work
+_CHUNK = 100  # arrivals, some milliseconds of work
 
 
 class Verifier:

@@ -20,20 +20,18 @@ _ASKED, _ANSWER = b"\x1b[?2026$p", b"\x1b[?2026;2$y"  # it draws a picture at on
 
 
 class Terminal:
-    """Runs a program; ``with Terminal(command) as terminal``. ``written`` counts bytes."""
+    """Runs a program; ``with Terminal(command) as terminal``. ``awaited`` are bytes that it will write."""
 
-    def __init__(self, command: Sequence[str], *, width: int = 120, height: int = 40, pass_fds: Sequence[int] = ()):
+    def __init__(self, command: Sequence[str], *, awaited: bytes = b"", pass_fds: Sequence[int] = ()) -> None:
         self._command, self._pass_fds = command, pass_fds
-        self._size = struct.pack("HHHH", height, width, 0, 0)
-        self.written = 0
         self._seen = bytearray()
-        self._awaited = b""
+        self._awaited = awaited
         self._found = threading.Event()
         self._found_at = 0.0
 
     def __enter__(self) -> Self:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, self._size)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         environment = {name: value for name, value in os.environ.items() if name not in _UNSET} | _ENVIRONMENT
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
@@ -58,20 +56,14 @@ class Terminal:
         """What a person types."""
         os.write(self._ours, keys)
 
-    def expect(self, text: bytes) -> None:
-        """Wait, from now on, for bytes that are written."""
-        self._found.clear()
-        self._seen.clear()
-        self._awaited = text
-
     def found_at(self, timeout_s: float = 30) -> float:
-        """When the bytes came that are expected (``time.monotonic``). Raises RuntimeError if they do not."""
+        """When the awaited bytes came (``time.monotonic``). Raises RuntimeError if they do not."""
         if not self._found.wait(timeout_s):
             raise RuntimeError(f"the program has not written {self._awaited!r}: {bytes(self._seen[-2000:])!r}")
         return self._found_at
 
     def last_words(self) -> str:
-        """The end of what was written since something was expected."""
+        """The end of what was written."""
         return bytes(self._seen[-4000:]).decode(errors="replace")
 
     def _read(self) -> None:
@@ -83,7 +75,6 @@ class Terminal:
             if not data:
                 return
             now = time.monotonic()
-            self.written += len(data)
             if _ASKED in data:
                 os.write(self._ours, _ANSWER)
             self._seen += data

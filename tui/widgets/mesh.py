@@ -129,6 +129,11 @@ class MeshPane(Widget, can_focus=True):
         elif self._moving or self._scene.moving(now_ms):
             self._move_on()
 
+    @property
+    def settled(self) -> bool:
+        """Everybody has found a place."""
+        return self._places.settled
+
     def positions(self) -> dict[str, tuple[float, float]]:
         """Where everybody who is drawn is, in the unit square."""
         return {row.did: self._places.place(row.did) for row in shown(self._snapshot, self._selection)}

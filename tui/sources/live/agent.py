@@ -43,7 +43,9 @@ class AgentSource:
         self._room = room
         self._password = password
         self._service: Service | None = None  # of the agent opened here
-        self.title = f"{room} through {selection.name}" if room else selection.name
+        rooms = selection.config.matrix.rooms
+        named = room or (rooms[0] if len(rooms) == 1 else "")
+        self.title = f"{named} through {selection.name}" if named else selection.name
 
     @property
     def key(self) -> Key | None:
