@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PACKAGES = ("clawnet_proto", "bots")
+PACKAGES = ("clawnet_proto", "bots", "tui")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -93,20 +93,21 @@ def test_the_sdist_builds_the_wheel_that_the_checkout_builds(wheel: Path, tmp_pa
 
 def test_the_installed_packages_are_the_ones_imported(isolated: Path, tmp_path: Path) -> None:
     program = (
-        "import bots, clawnet_proto\n"
+        "import bots, clawnet_proto, tui\n"
         "from clawnet_proto import specification\n"
-        "print(clawnet_proto.__file__, bots.__file__, specification.directory() / 'types.json', sep='\\n')"
+        "print(clawnet_proto.__file__, bots.__file__, tui.__file__, specification.directory() / 'types.json', sep='\\n')"
     )
     printed = run(isolated / "bin" / "python", "-c", program, cwd=tmp_path)
     paths = [Path(line) for line in printed.splitlines()]
-    assert len(paths) == 3
+    assert len(paths) == 4
     for path in paths:
         assert path.is_relative_to(isolated)
         assert path.is_file()
 
 
-def test_the_command_answers(isolated: Path, tmp_path: Path) -> None:
-    assert "clawbot" in run(isolated / "bin" / "clawbot", "--help", cwd=tmp_path)
+@pytest.mark.parametrize("command", ["clawbot", "clawtui"])
+def test_the_command_answers(command: str, isolated: Path, tmp_path: Path) -> None:
+    assert f"usage: {command}" in run(isolated / "bin" / command, "--help", cwd=tmp_path)
 
 
 @pytest.mark.timeout(600)
@@ -115,9 +116,10 @@ def test_the_command_answers(isolated: Path, tmp_path: Path) -> None:
     [
         ("tests/proto",),
         ("tests/agent", "tests/cli", "tests/store", "tests/outbox"),
+        ("tests/tui/test_snapshots.py", "tests/tui/test_web.py"),
         ("tests/end_to_end/test_pipeline.py",),  # a real homeserver, a real model
     ],
-    ids=["protocol", "agent", "mesh"],
+    ids=["protocol", "agent", "screens", "mesh"],
 )
 def test_the_suite_passes_against_the_wheel(isolated: Path, tmp_path: Path, parts: tuple[str, ...]) -> None:
     shutil.copytree(CHECKOUT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))

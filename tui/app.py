@@ -178,7 +178,7 @@ class ClawTui(Asking, Saving, Replaying):
         if name != "timeline":
             self._above = name
         self._arrange()
-        pane.focus()
+        self.screen.set_focus(pane)  # at once: the next key is for it
 
     def action_step_pane(self, by: int) -> None:
         if self.prompt.is_open or len(self.screen_stack) > 1:
@@ -216,7 +216,7 @@ class ClawTui(Asking, Saving, Replaying):
         self.prompt.open("command", suggestions=tuple(command.name for command in commands.COMMANDS))
 
     def on_prompt_entered(self, event: Prompt.Entered) -> None:
-        self.pane(self.zoomed or "timeline").focus()
+        self.screen.set_focus(self.pane(self.zoomed or "timeline"))
         if event.purpose == "filter":
             self.set_filter(event.text)
         elif event.purpose == "ask":
@@ -228,7 +228,7 @@ class ClawTui(Asking, Saving, Replaying):
                 self.say(str(error), "error")
 
     def on_prompt_left(self) -> None:
-        self.pane(self.zoomed or "mesh").focus()
+        self.screen.set_focus(self.pane(self.zoomed or "mesh"))
 
     async def action_help(self) -> None:
         await self.push_screen(HelpScreen(self.keys))

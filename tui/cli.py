@@ -200,6 +200,8 @@ def _show(options: argparse.Namespace) -> int:
 
     _keep_quiet()
     app = ClawTui(feed, glyphs=options.glyphs or "braille", theme=options.theme or "", keymap=keymap)
+    if options.theme and options.theme not in app.available_themes:
+        return _fail(f"There is no theme {options.theme}; there are {', '.join(sorted(app.available_themes))}.", USAGE)
     app.run()
     return app.return_code or OK
 

@@ -1,4 +1,7 @@
-"""What stands on the screen, to the last character. After a wanted change: CLAWNET_SNAPSHOTS=write, and read the diff."""
+"""What stands on the screen, to the last character.
+
+After a wanted change run it with CLAWNET_SNAPSHOTS=write, and read the difference.
+"""
 
 from __future__ import annotations
 

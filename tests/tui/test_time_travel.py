@@ -132,6 +132,7 @@ async def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
 async def test_a_part_of_it_can_be_written_anew(path: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.jsonl"
     async with replaying(path) as (app, pilot, feed):
+        await press(app, pilot, "p")
         await seek(app, pilot, feed, "40")
         app.export(f"recording {part}")
         await until(app, pilot, lambda: "Written" in foot(app))
