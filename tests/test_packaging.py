@@ -95,7 +95,8 @@ def test_the_installed_packages_are_the_ones_imported(isolated: Path, tmp_path: 
     program = (
         "import bots, clawnet_proto, tui\n"
         "from clawnet_proto import specification\n"
-        "print(clawnet_proto.__file__, bots.__file__, tui.__file__, specification.directory() / 'types.json', sep='\\n')"
+        "print(*(package.__file__ for package in (clawnet_proto, bots, tui)), sep='\\n')\n"
+        "print(specification.directory() / 'types.json')"
     )
     printed = run(isolated / "bin" / "python", "-c", program, cwd=tmp_path)
     paths = [Path(line) for line in printed.splitlines()]

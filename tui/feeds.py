@@ -19,7 +19,7 @@ from tui.verifier import Verifier
 
 # Folding in slices keeps keys and drawing prompt while a long history comes in.
 _SLICE_S = 0.004
-_GATHER_S = 0.05  # what comes at once is folded at once: waking up costs more than a fold
+_GATHER_S = 0.1  # what comes at once is folded at once: waking up costs more than a fold
 _ADVANCE_S = 0.02
 
 

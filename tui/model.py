@@ -5,9 +5,9 @@ Pure: arrivals and the time come in, a ``Snapshot`` comes out. Memory is bounded
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
-from itertools import count
+from itertools import islice
 
 import msgspec
 
@@ -42,8 +42,7 @@ class Model:
         self.mesh = Mesh(room)
         self._history = history
         self._entries: deque[Entry] = deque(maxlen=history)
-        self._pending: OrderedDict[int, Entry] = OrderedDict()  # by place in the queue
-        self._places = count()
+        self._pending: deque[Arrival] = deque()
         self._pulses: deque[Pulse] = deque(maxlen=_PULSES)
         self._heard: dict[str, int] = {}  # did -> when we last received something of it
         self._announces: dict[str, Arrival] = {}
@@ -61,9 +60,8 @@ class Model:
 
     def expect(self, arrivals: Sequence[Arrival]) -> None:
         """Note arrivals whose signatures are still to be checked; ``fold`` takes them up in the same order."""
-        for arrival in arrivals:
-            self._tally.arrivals += 1
-            self._pending[next(self._places)] = Entry(seq=0, arrival=arrival, pending=True)
+        self._tally.arrivals += len(arrivals)
+        self._pending += arrivals
         self.changes += 1
 
     def arrivals(self) -> list[Arrival]:
@@ -86,7 +84,7 @@ class Model:
         """Fold what an arrival proved to hold."""
         arrival = checked.arrival
         if self._pending:
-            self._pending.popitem(last=False)
+            self._pending.popleft()
         else:
             self._tally.arrivals += 1
         if self.room and arrival.room not in ("", self.room):
@@ -164,7 +162,7 @@ class Model:
             self._tasks_ms = now_ms
         while self._pulses and not 0 <= now_ms - self._pulses[0].at_ms < PULSE_MS:
             self._pulses.popleft()
-        waiting = tuple(entry for entry, _ in zip(self._pending.values(), range(_PENDING_SHOWN), strict=False))
+        waiting = (Entry(seq=0, arrival=arrival, pending=True) for arrival in islice(self._pending, _PENDING_SHOWN))
         return Snapshot(
             now_ms=now_ms,
             room=self.room,
