@@ -82,6 +82,10 @@ schemas: .venv/.ready-dev ## Write spec/schemas anew from the message types
 vectors: .venv/.ready-dev ## Write spec/vectors and spec/requirements.yaml anew
 	@$(PY) -m tests.vectors $(ARGS)
 
+.PHONY: pictures
+pictures: .venv/.ready-dev ## Draw docs/pictures anew
+	@$(PY) -m tests.tui.pictures
+
 .PHONY: constraints
 constraints: .venv/.created ## Pin every package anew to its newest version that fits
 	@echo 'Resolving every package of every extra (about a minute) ...'

@@ -62,6 +62,10 @@ def full(message: Message, name_of: Callable[[str], str]) -> str:
     return line(message, name_of)
 
 
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def _rotate(body: identity.Rotate, _to: str, _message: Message) -> str:
     return f"gives up its key for key number {len(body.chain) + 1}"
 
@@ -114,7 +118,7 @@ def _close(body: task.Close, _to: str, message: Message) -> str:
     if body.outcome == "failed":
         return f"closes task {short(str(message.envelope.thread))}: failed, {clean(present(body.message, ''))}"
     executors = len({item.executor for item in body.accepted})
-    return f"closes task {short(str(message.envelope.thread))}: completed by {executors} peers, receipt signed"
+    return f"closes task {short(str(message.envelope.thread))}: completed by {_some(executors, 'peer')}, receipt signed"
 
 
 _LINES: Mapping[type, Callable[[Any, str, Message], str]] = {
@@ -129,7 +133,7 @@ _LINES: Mapping[type, Callable[[Any, str, Message], str]] = {
     task.Offer: _offer,
     task.Award: _award,
     task.Start: lambda body, to, m: f"starts {clean(body.stage)} for {to}",
-    task.Progress: lambda body, to, m: f"{clean(body.stage)}: {body.tokens} tokens so far",
+    task.Progress: lambda body, to, m: f"{clean(body.stage)}: {_some(body.tokens, 'token')} so far",
     task.Ask: lambda body, to, m: f"asks {to} about {clean(body.stage)}: {clean(body.question)}",
     task.Reply: lambda body, to, m: f"replies to {to}: {clean(body.text)}",
     task.Result: _result,

@@ -18,6 +18,7 @@ from bots.api import Clawnet
 from bots.cli import _parser
 from bots.config import Config
 from clawnet_proto.specification import ERRORS
+from tui import cli as tui_cli
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 GUIDES = sorted((CHECKOUT / "docs").glob("*.md"))
@@ -27,7 +28,14 @@ TROUBLES = CHECKOUT / "docs" / "troubleshooting.md"
 
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_PROGRAMS = {"clawbot": [], ".venv/bin/clawbot": [], ".venv/bin/python -m bots.agent": ["run"]}
+_PARSERS = {"clawbot": _parser, "clawtui": tui_cli.parser}
+# What a command line may begin with: the program that reads the rest, and what comes before that.
+_PROGRAMS: dict[str, tuple[str, list[str]]] = {
+    "clawbot": ("clawbot", []),
+    ".venv/bin/clawbot": ("clawbot", []),
+    ".venv/bin/python -m bots.agent": ("clawbot", ["run"]),
+    "clawtui": ("clawtui", []),
+}
 
 
 def page_name(page: Path) -> str:
@@ -42,21 +50,22 @@ def rows(page: Path, columns: int) -> Iterator[list[str]]:
             yield cells
 
 
-def commands(page: Path) -> Iterator[list[str]]:
-    """The arguments of every command line of ours that stands in a fenced block."""
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The program and the arguments of every command line of ours that stands in a fenced block."""
     for block in _FENCE.findall(page.read_text("utf-8")):
         for line in block.splitlines():
-            for program, first in _PROGRAMS.items():
-                if line.startswith(f"{program} "):
-                    lexer = shlex.shlex(line.removeprefix(program), posix=True, punctuation_chars=True)
+            for beginning, (program, first) in _PROGRAMS.items():
+                if line == beginning or line.startswith(f"{beginning} "):
+                    lexer = shlex.shlex(line.removeprefix(beginning), posix=True, punctuation_chars=True)
                     lexer.whitespace_split = True
                     words = list(lexer)
-                    yield first + words[: words.index("|") if "|" in words else None]
+                    yield program, first + words[: words.index("|") if "|" in words else None]
 
 
-def subcommands() -> dict[str, argparse.ArgumentParser]:
+def subcommands(program: str) -> dict[str, argparse.ArgumentParser]:
     """Every command and alias, with its parser."""
-    (action,) = (item for item in _parser()._actions if isinstance(item, argparse._SubParsersAction))
+    parser = _PARSERS[program]()
+    (action,) = (item for item in parser._actions if isinstance(item, argparse._SubParsersAction))
     return dict(action.choices)
 
 
@@ -81,9 +90,10 @@ def test_every_key_of_the_configuration_is_documented_with_its_default() -> None
     assert documented == real
 
 
-def test_every_command_and_every_long_flag_is_mentioned() -> None:
+@pytest.mark.parametrize("program", _PARSERS)
+def test_every_command_and_every_long_flag_is_mentioned(program: str) -> None:
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
-    parsers = subcommands()
+    parsers = subcommands(program)
     flags = {flag for parser in parsers.values() for action in parser._actions for flag in action.option_strings}
     wanted = set(parsers) | {flag for flag in flags if flag.startswith("--")} - {"--help"}
     missing = {word for word in wanted if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)}
@@ -92,17 +102,18 @@ def test_every_command_and_every_long_flag_is_mentioned() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_command_lines_parse(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in commands(page):
+    for program, arguments in commands(page):
         try:
-            _parser().parse_args(arguments)
+            _PARSERS[program]().parse_args(arguments)
         except SystemExit as ended:
-            pytest.fail(f"clawbot {' '.join(arguments)}: {capsys.readouterr().err} ({ended.code})")
+            pytest.fail(f"{program} {' '.join(arguments)}: {capsys.readouterr().err} ({ended.code})")
 
 
 @pytest.mark.parametrize("page", LINKED, ids=page_name)
 def test_commands_named_in_a_sentence_exist(page: Path) -> None:
-    named = re.findall(r"`(?:clawbot) ([a-z]+)[^`]*`", _FENCE.sub("", page.read_text("utf-8")))
-    assert set(named) <= set(subcommands())
+    text = _FENCE.sub("", page.read_text("utf-8"))
+    for program in _PARSERS:
+        assert set(re.findall(rf"`{program} ([a-z]+)[^`]*`", text)) <= set(subcommands(program))
 
 
 @pytest.mark.parametrize("page", LINKED, ids=page_name)
@@ -164,5 +175,5 @@ def test_python_in_a_page_compiles(page: Path) -> None:
 
 def test_targets_of_make_exist() -> None:
     text = "\n".join(page.read_text("utf-8") for page in LINKED)
-    targets = re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
+    targets = re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)

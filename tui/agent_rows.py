@@ -21,16 +21,15 @@ def agent_rows(mesh: Mesh, me: str, heard: Mapping[str, int], now_ms: int) -> tu
     )
 
 
-def edge_rows(mesh: Mesh) -> tuple[EdgeRow, ...]:
-    """The handshakes that bound peers announce, each pair once."""
+def edge_rows(mesh: Mesh, now_ms: int) -> tuple[EdgeRow, ...]:
+    """The handshakes between live peers that one of the two announces, each pair once."""
     found: dict[tuple[str, str], EdgeRow] = {}
-    for peer in mesh.peers.values():
-        if peer.body is None or not peer.bound or peer.standing != "good":
-            continue
-        for item in peer.body.confirmed:
-            if item.peer not in mesh.peers or item.peer == peer.did:
+    live = {did: peer.body for did, peer in mesh.peers.items() if _state(peer, now_ms) == "live"}
+    for did, body in live.items():
+        for item in body.confirmed if body is not None else ():
+            if item.peer not in live or item.peer == did:
                 continue
-            pair = (min(peer.did, item.peer), max(peer.did, item.peer))
+            pair = (min(did, item.peer), max(did, item.peer))
             known = found.get(pair)
             if known is None:
                 found[pair] = EdgeRow(a=pair[0], b=pair[1], rtt_ms=item.rtt_ms, at_ms=item.at_ms, mutual=False)

@@ -19,7 +19,7 @@ from textual.worker import Worker, WorkerError
 
 from tui import commands
 from tui.asking import Asking
-from tui.commands import PANES, CommandError
+from tui.commands import PANES, Command, CommandError
 from tui.feeds import Feed
 from tui.glyphs import GLYPHS
 from tui.keys import KEYS, bindings, shown
@@ -212,6 +212,13 @@ class ClawTui(Asking, Saving, Replaying):
         self._seen = (-1, -1)  # what it missed is shown at once
         self.stale()
 
+    def begin(self, command: Command) -> None:
+        """Carry out a command, or let its words be typed."""
+        if command.usage:
+            self.prompt.open("command", f"{command.name} ")
+        else:
+            command.run(self, "")
+
     def action_command(self) -> None:
         self.prompt.open("command", suggestions=tuple(command.name for command in commands.COMMANDS))
 
@@ -227,7 +234,9 @@ class ClawTui(Asking, Saving, Replaying):
             except CommandError as error:
                 self.say(str(error), "error")
 
-    def on_prompt_left(self) -> None:
+    def on_prompt_left(self, event: Prompt.Left) -> None:
+        if event.purpose == "filter":
+            self.set_filter(event.before)
         self.screen.set_focus(self.pane(self.zoomed or "mesh"))
 
     async def action_help(self) -> None:

@@ -36,6 +36,7 @@ class Asking(Choosing, Filtering):
     @work(group="ask")
     async def _ask(self, source: Source, question: str) -> None:
         task_id = ""
+        self.say("Asking ...")
         try:
             async for sentence in source.ask(question):
                 if not task_id:

@@ -14,7 +14,7 @@ from clawnet_proto import __version__
 
 if TYPE_CHECKING:
     from tui.feeds import Feed
-    from tui.sources import Source
+    from tui.sources import Key, Source
 
 OK, FAILED, USAGE, CANNOT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -85,9 +85,11 @@ def _source_options(target: argparse.ArgumentParser, *, replay: bool = True) -> 
     group.add_argument("--config", metavar="FILE", help="another configuration file of it")
     group.add_argument("--homeserver", metavar="URL", help="observe with an account of its own, at this Matrix server")
     group.add_argument("--user", metavar="@USER:SERVER", help="that account; CLAWNET_MATRIX_PASSWORD or a prompt")
-    group.add_argument("--room", metavar="ROOM", help="alias, id or URI")
+    group.add_argument("--room", metavar="ROOM", help="alias, id or URI; of a recording its URI")
     if replay:
-        group.add_argument("--replay", metavar="FILE", help="a recording instead of a live room")
+        group.add_argument(
+            "--replay", metavar="FILE", help="a recording instead of a live room; --name opens what was sealed to it"
+        )
 
 
 def _demo_options(target: argparse.ArgumentParser) -> None:
@@ -171,6 +173,25 @@ def _source(options: argparse.Namespace) -> Source:
     )
 
 
+def _room_uri(options: argparse.Namespace) -> str:
+    """A recording knows its rooms by their URIs alone."""
+    from tui.sources import SourceError
+
+    room = options.room or ""
+    if room and "/" not in room:
+        raise SourceError("recording.room", f"{room} is no URI of a room.", "Leave --room out.", usage=True)
+    return room
+
+
+def _key(options: argparse.Namespace) -> Key | None:
+    """With an agent named, what a recording holds sealed to it is opened."""
+    if not (options.name or options.config):
+        return None
+    from tui.sources.live import LiveOptions, own_key
+
+    return own_key(LiveOptions(name=options.name or "", config=options.config or ""))
+
+
 def _prompt(user: str) -> str:
     """Asked before the screen is taken; "" where nobody can be asked."""
     if not sys.stdin.isatty():
@@ -184,7 +205,7 @@ def _feed(options: argparse.Namespace) -> Feed:
     from tui.feeds import LiveFeed, ReplayFeed
 
     if options.replay:
-        return ReplayFeed.open(Path(options.replay), room=options.room or "")
+        return ReplayFeed.open(Path(options.replay), room=_room_uri(options), key=_key(options))
     return LiveFeed(_source(options), clock=_wall_clock)
 
 
@@ -197,12 +218,15 @@ def _show(options: argparse.Namespace) -> int:
     keymap = load_keymap(_keymap_path(options))
     feed = _feed(options)
     from tui.app import ClawTui
+    from tui.feeds import ReplayFeed
 
     _keep_quiet()
     app = ClawTui(feed, glyphs=options.glyphs or "braille", theme=options.theme or "", keymap=keymap)
     if options.theme and options.theme not in app.available_themes:
         return _fail(f"There is no theme {options.theme}; there are {', '.join(sorted(app.available_themes))}.", USAGE)
     app.run()
+    if isinstance(feed, ReplayFeed) and feed.fault:
+        return _fail(f"{options.replay} is damaged: {feed.fault}. What comes before it was shown.", FAILED)
     return app.return_code or OK
 
 

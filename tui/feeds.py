@@ -121,17 +121,17 @@ class LiveFeed:
 class ReplayFeed:
     """A recording, played from its beginning."""
 
-    key: Key | None = None
-
-    def __init__(self, player: Player, title: str) -> None:
+    def __init__(self, player: Player, title: str, key: Key | None = None) -> None:
         self.player = player
+        self.key = key
+        self.fault = ""  # where the recording is damaged, known once it was played to there
         self.title = title
         self.link = Link("replay")
 
     @classmethod
-    def open(cls, path: Path, *, room: str = "") -> ReplayFeed:
-        """Raises SourceError."""
-        return cls(Player(Recording.open(path), room=room), path.name)
+    def open(cls, path: Path, *, room: str = "", key: Key | None = None) -> ReplayFeed:
+        """``key`` opens what was sealed to us, ``room`` is a URI. Raises SourceError."""
+        return cls(Player(Recording.open(path), key, room), path.name, key)
 
     @property
     def model(self) -> Model:
@@ -150,6 +150,8 @@ class ReplayFeed:
                 underway = self.player.advance(time.monotonic())
                 await asyncio.sleep(0 if underway else _ADVANCE_S)
         finally:
+            fault = self.player.status.fault
+            self.fault = f"line {fault.line}: {fault.text}" if fault is not None else ""
             self.player.close()
 
     def seek_clock(self, hour: int, minute: int, second: int) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 from textual.binding import Binding, BindingType
+from textual.keys import Keys, _character_to_key
 
 Group = Literal["look", "choose", "time", "act", "other"]
 
@@ -67,6 +68,8 @@ KEYS: Final[Sequence[Key]] = (
 )
 
 _FIRST: Final = ("pane.next", "pane.previous")
+_WITH: Final = ("ctrl+", "shift+", "alt+")
+_NAMED: Final = {str(key.value) for key in Keys} | {_character_to_key(chr(code)) for code in range(33, 127)}
 _BY_ID: Final = {key.id: key for key in KEYS}
 # Inside lists and the mesh; lists handle them, so they cannot be given to anything else.
 MOVES: Final[Sequence[tuple[str, str]]] = (
@@ -118,7 +121,22 @@ def load_keymap(path: Path) -> dict[str, str]:
     unknown = sorted(set(flat) - set(_BY_ID))
     if unknown:
         raise KeymapError(f"{path}: there is no action {unknown[0]!r}; `clawtui keys` lists them.")
+    _check_keys(path, flat)
     return flat
+
+
+def _check_keys(path: Path, keymap: Mapping[str, str]) -> None:
+    taken: dict[str, str] = {}
+    for name, keys in effective(keymap).items():
+        for key in (part.strip() for part in keys.split(",")):
+            plain = key
+            while plain.startswith(_WITH):
+                plain = plain.partition("+")[2]
+            if not (len(plain) == 1 or plain in _NAMED):
+                raise KeymapError(f"{path}: there is no key {key!r} (for {name}); write f, F, ctrl+f, f5 or slash.")
+            if key in taken:
+                raise KeymapError(f"{path}: {shown(key)} would be both {taken[key]} and {name}.")
+            taken[key] = name
 
 
 def effective(keymap: Mapping[str, str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ _PENDING_SHOWN = 50
 _AGENTS_EVERY_MS = 250
 _AGENTS_IDLE_MS = 1000  # when nobody's presence changed; time passes all the same
 _TASKS_EVERY_MS = 200
-_MANY_TASKS, _MANY_EVERY_MS = 40, 1000  # while so many change at a time
+_TASKS_AT_ONCE, _TASKS_ALL_MS = 40, 1000  # the more of them change, the older rows may be
 
 
 class Model:
@@ -153,13 +153,14 @@ class Model:
         changed = self._presence != self.mesh.presence_changes
         if fresh or not 0 <= now_ms - self._agents_ms < (_AGENTS_EVERY_MS if changed else _AGENTS_IDLE_MS):
             self._agents = agent_rows(self.mesh, self.me, self._heard, now_ms)
-            if changed:
-                self._edges = edge_rows(self.mesh)
+            edges = edge_rows(self.mesh, now_ms)
+            self._edges = self._edges if edges == self._edges else edges
             self._presence, self._agents_ms = self.mesh.presence_changes, now_ms
-        every_ms = _TASKS_EVERY_MS if self._task_rows.outdated < _MANY_TASKS else _MANY_EVERY_MS
-        if fresh or not 0 <= now_ms - self._tasks_ms < every_ms:
-            self._tasks = self._task_rows.rows(self.mesh)
-            self._tasks_ms = now_ms
+        age_ms = now_ms - self._tasks_ms
+        if fresh or not 0 <= age_ms < _TASKS_ALL_MS:
+            self._tasks, self._tasks_ms = self._task_rows.rows(self.mesh), now_ms
+        elif age_ms >= _TASKS_EVERY_MS:
+            self._tasks, self._tasks_ms = self._task_rows.rows(self.mesh, _TASKS_AT_ONCE), now_ms
         while self._pulses and not 0 <= now_ms - self._pulses[0].at_ms < PULSE_MS:
             self._pulses.popleft()
         waiting = (Entry(seq=0, arrival=arrival, pending=True) for arrival in islice(self._pending, _PENDING_SHOWN))

@@ -10,6 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.markup import escape
 
+from tui.commands import COMMANDS
 from tui.keys import KEYS, shown
 from tui.text import cell
 
@@ -26,6 +27,8 @@ class Palette(Provider):
         app = cast("ClawTui", self.app)
         for key in KEYS:
             yield f"{key.text}", f"key {shown(app.keys[key.id])}", partial(app.run_action, key.action)
+        for command in COMMANDS:
+            yield f":{command.name} {command.usage}", command.text, partial(app.begin, command)
         for agent in app.picture.agents:
             name = cell(agent.name, 40, pad=False)
             yield f"agent {name}", f"{agent.kind} {agent.role} {agent.did[-8:]}", partial(app.choose_agent, agent.did)

@@ -48,11 +48,17 @@ class Prompt(Horizontal):
             self.text = text
 
     class Left(Message):
-        """Escape: nothing is to happen."""
+        """Escape: all is to be as it was before."""
+
+        def __init__(self, purpose: Purpose, before: str) -> None:
+            super().__init__()
+            self.purpose = purpose
+            self.before = before
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._purpose: Purpose = "command"
+        self._before = ""
 
     def compose(self) -> ComposeResult:
         yield Label(id="mark")
@@ -60,7 +66,7 @@ class Prompt(Horizontal):
 
     def open(self, purpose: Purpose, text: str = "", suggestions: tuple[str, ...] = ()) -> None:
         """Show the line and take the keyboard."""
-        self._purpose = purpose
+        self._purpose, self._before = purpose, text
         self.query_one("#mark", Label).update(_MARKS[purpose])
         words = self.query_one(Input)
         words.placeholder = _HINTS[purpose]
@@ -91,4 +97,4 @@ class Prompt(Horizontal):
         if getattr(event, "key", "") == "escape":
             event.stop()  # type: ignore[attr-defined]
             self.close()
-            self.post_message(self.Left())
+            self.post_message(self.Left(self._purpose, self._before))

@@ -172,11 +172,14 @@ def path(ends: Ends, every: int = 1) -> list[tuple[int, int]]:
     x0, y0, x1, y1 = ends
     across, down = abs(x1 - x0), abs(y1 - y0)
     right, below = (1 if x1 > x0 else -1), (1 if y1 > y0 else -1)
-    length = max(across, down, 1)
+    length = max(across, down)
     half = length >> 1
+    steps = range(0, length + 1, every)
+    if not length:
+        return [(x0, y0)]
     if across >= down:
-        return [(x0 + right * step, y0 - below * ((half - down * step) // length)) for step in range(0, across + 1, every)]
-    return [(x0 - right * ((half - across * step) // length), y0 + below * step) for step in range(0, down + 1, every)]
+        return [(x0 + right * step, y0 - below * ((half - down * step) // length)) for step in steps]
+    return [(x0 - right * ((half - across * step) // length), y0 + below * step) for step in steps]
 
 
 @lru_cache(maxsize=2048)

@@ -23,39 +23,44 @@ class TaskRows:
         self._me = me
         self._touched: OrderedDict[str, int] = OrderedDict()  # task -> ms, the one touched last at the end
         self._rows: dict[str, TaskRow] = {}
+        self._outdated: set[str] = set()  # tasks whose rows are to be made anew
 
     def touch(self, message: Message, received_ms: int) -> None:
         """Something of a task has arrived."""
         task_id = message.id if message.type == "task.request" else str(message.envelope.thread)
         self._touched[task_id] = received_ms
         self._touched.move_to_end(task_id)
-        self._rows.pop(task_id, None)
+        self._outdated.add(task_id)
         if len(self._touched) > _KEPT:
             forgotten, _ = self._touched.popitem(last=False)
             self._rows.pop(forgotten, None)
+            self._outdated.discard(forgotten)
 
-    @property
-    def outdated(self) -> int:
-        """How many rows are to be made anew."""
-        return len(self._touched) - len(self._rows)
+    def rows(self, mesh: Mesh, most: int = _KEPT) -> tuple[TaskRow, ...]:
+        """The task touched last first; what waits for its request is left out.
 
-    def rows(self, mesh: Mesh) -> tuple[TaskRow, ...]:
-        """The task touched last first; what waits for its request is left out."""
+        At most so many rows are made anew, those touched last; the others follow the next time.
+        """
         found = []
         for task_id, touched_ms in reversed(self._touched.items()):
-            row = self._rows.get(task_id)
-            if row is None:
+            if task_id in self._outdated and most:
                 view = mesh.task(task_id)
                 if view is None:
+                    self._rows.pop(task_id, None)
                     continue
-                row = self._rows[task_id] = _row(mesh, view, self._me, touched_ms)
-            found.append(row)
+                most -= 1
+                self._rows[task_id] = _row(mesh, view, self._me, touched_ms)
+                self._outdated.discard(task_id)
+            row = self._rows.get(task_id)
+            if row is not None:
+                found.append(row)
         return tuple(found)
 
     def copy(self) -> TaskRows:
         other = TaskRows(self._me)
         other._touched = self._touched.copy()
         other._rows = self._rows.copy()
+        other._outdated = self._outdated.copy()
         return other
 
 

@@ -73,7 +73,7 @@ class Fed:
             self._clock.arrived(frame[-1].received_ms)
             self.delivered += len(frame)
             deliver(frame)
-            while self._full():
+            while self._full():  # noqa: ASYNC110 -- nobody tells when it is not
                 await asyncio.sleep(_REST_S)
 
     async def ask(

@@ -86,7 +86,7 @@ class Meter:
 
     async def _part_ended(self, part: int) -> None:
         measured, at, model = self._measured(part), time.monotonic(), self.feed.model
-        while model.waiting and time.monotonic() - at < _PATIENCE_S:
+        while model.waiting and time.monotonic() - at < _PATIENCE_S:  # noqa: ASYNC110 -- nobody tells
             await asyncio.sleep(0.005)
         measured.caught_up_s = time.monotonic() - at
         measured.delivered, measured.folded = self._source.delivered, self._source.delivered - model.waiting
@@ -114,7 +114,7 @@ class Screen(ClawTui):
     """The app as it is, watched from outside."""
 
     # A subclass would look for it beside itself.
-    CSS_PATH = Path(inspect.getfile(ClawTui)).with_name("clawtui.tcss")
+    CSS_PATH = Path(inspect.getfile(ClawTui)).with_name("clawtui.tcss")  # type: ignore[assignment]
 
     def __init__(self, meter: Meter) -> None:
         super().__init__(meter.feed)

@@ -64,7 +64,7 @@ class TasksPane(Rows):
         if snapshot.tasks is self._tasks and now == before and self._drawn:
             return
         self._model, self._now_ms, self._second, self._names = model, snapshot.now_ms, second, names
-        if snapshot.tasks is not self._tasks:
+        if snapshot.tasks is not self._tasks or not self._drawn:
             self._tasks = snapshot.tasks
             self._arrange()
         if selected != self._selected:

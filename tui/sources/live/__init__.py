@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tui.sources import Source, SourceError
+from tui.sources import Key, Source, SourceError
 from tui.sources.live.trouble import translated
 
 if TYPE_CHECKING:
@@ -47,6 +47,15 @@ def open_source(options: LiveOptions, prompt: Callable[[str], str] = lambda user
         if (options.homeserver or options.user) and not (options.name or options.config):
             return _observer(options, prompt)
         return _agent(options, prompt)
+
+
+def own_key(options: LiveOptions) -> Key:
+    """The key of the agent these options name: it opens what was sealed to it. Raises SourceError."""
+    with translated():
+        from bots import identity
+
+        own = identity.load(_selection(options).paths.keys)
+        return Key(own.did, (own.seal,))
 
 
 def _observer(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
