@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 from bots.agent import Agent
 from bots.errors import ClawbotError
-from bots.requests import AnyAnswer, Delivered, Follow, LinkChanged, Missed
+from bots.requests import AnyAnswer, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.transports import Delivery
 
 _OVERHEARD = 1_000  # direct messages of our own that wait for a slow reader
@@ -38,6 +38,7 @@ async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -
                 yield link
             if not room and agent.rooms():
                 room = _readable(agent, room_of(request.room))
+                yield RoomFollowed(at_ms=agent.now_ms(), room=room)
                 last = agent.store.newest(request.remembered)
             for seq, delivery in agent.store.history(last) if room else ():
                 if lost := max(0, min(agent.store.forgotten, seq - 1) - last):

@@ -67,7 +67,7 @@ class Status(Request, frozen=True, kw_only=True, tag="status"):
 
 
 class Follow(Request, frozen=True, kw_only=True, tag="follow"):
-    """Stream raw events until the connection is closed: ``LinkChanged``, then ``Delivered``, oldest first.
+    """Stream raw events until the connection is closed: ``LinkChanged``, ``RoomFollowed``, ``Delivered``, oldest first.
 
     First come the newest ``remembered`` of those the store still has, then each one as soon as the agent has handled
     it; what its rules keep out of every fold is not among them. One that reads so slowly that the store forgets
@@ -171,6 +171,15 @@ class LinkChanged(Event, frozen=True, kw_only=True, tag="link"):
     detail: str = ""  # a sentence, if it does not
 
 
+class RoomFollowed(Event, frozen=True, kw_only=True, tag="room"):
+    """Which room is followed; told once, before anything is delivered.
+
+    Direct messages of other rooms are delivered, too: which room a sealed one is of is known once it is opened.
+    """
+
+    room: str  # URI
+
+
 class Missed(Event, frozen=True, kw_only=True, tag="missed"):
     """Raw events went by that this reader will not get: ``count`` at most."""
 
@@ -206,5 +215,14 @@ class Failure(Event, frozen=True, kw_only=True, tag="error"):
 
 
 AnyAnswer: TypeAlias = (
-    AnyEvent | PeerSeen | TaskSeen | AgentStatus | IdentityState | Delivered | LinkChanged | Missed | Failure
+    AnyEvent
+    | PeerSeen
+    | TaskSeen
+    | AgentStatus
+    | IdentityState
+    | Delivered
+    | LinkChanged
+    | RoomFollowed
+    | Missed
+    | Failure
 )

@@ -289,6 +289,10 @@ class Mesh:
             self._own.discard(oldest)
             self._views.pop(oldest, None)
 
+    def has_task(self, task_id: str) -> bool:
+        """Whether the request of a task has arrived."""
+        return task_id in self._threads
+
     def task(self, task_id: str) -> TaskView | None:
         """A task's state, or None if its request has not arrived."""
         thread = self._threads.get(task_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
+from clawnet_proto.families.presence import Announce
 from clawnet_proto.mesh import Mesh, Peer
 from clawnet_proto.wire import present
 from tui.views import AgentRow, EdgeRow, PeerState
@@ -14,7 +15,7 @@ from tui.views import AgentRow, EdgeRow, PeerState
 def agent_rows(mesh: Mesh, me: str, heard: Mapping[str, int], now_ms: int) -> tuple[AgentRow, ...]:
     """A row for every identity of the room, by did. ``heard`` says when something of it last arrived."""
     conflicting = {did for dids in mesh.conflicts().values() for did in dids}
-    nearest = _nearest(mesh, me)
+    nearest = _nearest(mesh, me, now_ms)
     return tuple(
         _row(peer, me, heard.get(did, 0), nearest.get(did, -1), did in conflicting, now_ms)
         for did, peer in sorted(mesh.peers.items())
@@ -24,9 +25,9 @@ def agent_rows(mesh: Mesh, me: str, heard: Mapping[str, int], now_ms: int) -> tu
 def edge_rows(mesh: Mesh, now_ms: int) -> tuple[EdgeRow, ...]:
     """The handshakes between live peers that one of the two announces, each pair once."""
     found: dict[tuple[str, str], EdgeRow] = {}
-    live = {did: peer.body for did, peer in mesh.peers.items() if _state(peer, now_ms) == "live"}
+    live = _live(mesh, now_ms)
     for did, body in live.items():
-        for item in body.confirmed if body is not None else ():
+        for item in body.confirmed:
             if item.peer not in live or item.peer == did:
                 continue
             pair = (min(did, item.peer), max(did, item.peer))
@@ -41,15 +42,22 @@ def edge_rows(mesh: Mesh, now_ms: int) -> tuple[EdgeRow, ...]:
     return tuple(found.values())
 
 
-def _nearest(mesh: Mesh, me: str) -> dict[str, int]:
-    """Round-trip times to each peer: ours where we know it, else the least that anyone announces."""
+def _live(mesh: Mesh, now_ms: int) -> dict[str, Announce]:
+    """What those announce whose word counts for others."""
+    return {
+        did: peer.body for did, peer in mesh.peers.items() if peer.body is not None and _state(peer, now_ms) == "live"
+    }
+
+
+def _nearest(mesh: Mesh, me: str, now_ms: int) -> dict[str, int]:
+    """Round-trip times to each peer: ours where we know it, else the least that a live peer announces."""
     least: dict[str, int] = {}
-    for peer in mesh.peers.values():
-        for item in present(peer.body.confirmed, ()) if peer.body is not None else ():
+    live = _live(mesh, now_ms)
+    for body in live.values():
+        for item in body.confirmed:
             least[item.peer] = min(item.rtt_ms, least.get(item.peer, item.rtt_ms))
-    own = mesh.peers.get(me)
-    if own is not None and own.body is not None:
-        least |= {item.peer: item.rtt_ms for item in own.body.confirmed}
+    if me in live:
+        least |= {item.peer: item.rtt_ms for item in live[me].confirmed}
     return least
 
 

@@ -20,7 +20,8 @@ _EVENT_BYTES = 1 << 20  # no transport of ours carries more in one event
 def check(arrival: Arrival, key: Key | None = None) -> Checked:
     """Verify every carrier of an event, opening with ``key`` what is sealed to us. Never raises."""
     if len(arrival.event) > _EVENT_BYTES:
-        return Checked(arrival, (RemoteProtocolError("size.carrier", f"{len(arrival.event)} characters"),))
+        error = RemoteProtocolError("size.carrier", f"{len(arrival.event)} characters")
+        return Checked(msgspec.structs.replace(arrival, event=""), (error,))
     found = CARRIERS[arrival.transport](arrival.event, arrival.plane) if arrival.transport in CARRIERS else []
     if found:
         return Checked(arrival, tuple(_judge(carrier, arrival, key) for carrier in found))
@@ -41,12 +42,21 @@ def _judge(carrier: object, arrival: Arrival, key: Key | None) -> Outcome:
             text = open_carrier(text, key.seal_keys if key else (), key.did if key else "")
         message = verify(text)
         _check_place_and_time(message, arrival)
+        if arrival.plane == "direct" and key is not None:
+            _check_recipient(message, key.did)
     except RemoteProtocolError as error:
         return error
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         # What cannot be written is no carrier either.
         return RemoteProtocolError("carrier.malformed")
     return message
+
+
+def _check_recipient(message: Message, me: str) -> None:
+    """Directly, what is addressed to others has no business here; our own we have sent. Raises RemoteProtocolError."""
+    recipients = message.envelope.recipients
+    if message.sender != me and isinstance(recipients, tuple) and me not in recipients:
+        raise RemoteProtocolError("recipient.other")
 
 
 def _check_place_and_time(message: Message, arrival: Arrival) -> None:

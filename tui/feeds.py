@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -16,6 +17,8 @@ from tui.player import Player
 from tui.recording import Recording
 from tui.sources import Key, Link, Source
 from tui.verifier import Verifier
+
+log = logging.getLogger(__name__)
 
 # Folding in slices keeps keys and drawing prompt while a long history comes in.
 _SLICE_S = 0.004
@@ -83,18 +86,26 @@ class LiveFeed:
         verifier = Verifier(self.source.key, ready)
 
         def deliver(arrivals: Sequence[Arrival]) -> None:
+            if self.source.room:
+                self._model.enter(self.source.room)
             idle.clear()
             self._model.expect(arrivals)
             self._delivered += arrivals
             woken.set()
 
+        receiving = asyncio.ensure_future(self.source.run(deliver, self._told))
         folding = asyncio.ensure_future(self._fold(verifier, woken, idle))
         try:
-            await self.source.run(deliver, self._told)
-            await idle.wait()
+            await asyncio.wait((receiving, folding), return_when=asyncio.FIRST_COMPLETED)
+            if not folding.done():
+                receiving.result()
+                await asyncio.wait((asyncio.ensure_future(idle.wait()), folding), return_when=asyncio.FIRST_COMPLETED)
+            if folding.done():
+                folding.result()
         finally:
+            receiving.cancel()
             folding.cancel()
-            await asyncio.gather(folding, return_exceptions=True)
+            await asyncio.gather(receiving, folding, return_exceptions=True)
             verifier.close()
 
     def _told(self, link: Link) -> None:
@@ -109,7 +120,11 @@ class LiveFeed:
             self._delivered = []
             end = time.perf_counter() + _SLICE_S
             while (checked := verifier.take()) is not None:
-                self._model.fold(checked)
+                try:
+                    self._model.fold(checked)
+                except Exception:
+                    # A fault of ours must not let one message hide all that follow.
+                    log.exception("%s from %s", checked.arrival.event_id, checked.arrival.sender)
                 if time.perf_counter() > end:
                     await asyncio.sleep(0)
                     end = time.perf_counter() + _SLICE_S

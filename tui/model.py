@@ -5,7 +5,8 @@ Pure: arrivals and the time come in, a ``Snapshot`` comes out. Memory is bounded
 
 from __future__ import annotations
 
-from collections import deque
+import sys
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
 
@@ -14,16 +15,20 @@ import msgspec
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.message import Message
+from clawnet_proto.signing import digest
 from clawnet_proto.specification import TYPES
 from clawnet_proto.wire import present
 from tui.agent_rows import agent_rows, edge_rows
-from tui.arrivals import Arrival, Checked, Outcome, Words
+from tui.arrivals import Arrival, Checked, Words
+from tui.grounds import Grounds
 from tui.task_rows import TaskRows
 from tui.views import AgentRow, Counts, EdgeRow, Entry, Pulse, Snapshot, TaskRow, Verdict
 
 HISTORY = 5000  # lines of the timeline that can be scrolled back to
 PULSE_MS = 1500
 _PULSES = 256
+_EARLY = 1000
+_HISTORY_BYTES = 32 << 20  # of raw events, whatever their number
 _PENDING_SHOWN = 50
 # How old rows may be: making them at every frame would cost more than drawing them.
 _AGENTS_EVERY_MS = 250
@@ -33,7 +38,7 @@ _TASKS_AT_ONCE, _TASKS_ALL_MS = 40, 1000  # the more of them change, the older r
 
 
 class Model:
-    """One room. ``room`` is its URI, "" for the first that something arrives from; ``me`` the did of our key."""
+    """One room. ``room`` is its URI, "" for the first that a message arrives from; ``me`` the did of our key."""
 
     def __init__(self, *, room: str = "", me: str = "", history: int = HISTORY) -> None:
         self.room = room
@@ -41,12 +46,15 @@ class Model:
         self.changes = 0  # grows with every change of what a snapshot shows, but for the passing of time
         self.mesh = Mesh(room)
         self._history = history
-        self._entries: deque[Entry] = deque(maxlen=history)
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0  # of the events the entries hold
         self._pending: deque[Arrival] = deque()
+        self._early: deque[Checked] = deque(maxlen=_EARLY)  # direct events from before the room was known
         self._pulses: deque[Pulse] = deque(maxlen=_PULSES)
         self._heard: dict[str, int] = {}  # did -> when we last received something of it
-        self._announces: dict[str, Arrival] = {}
+        self._grounds = Grounds()
         self._task_rows = TaskRows(me)
+        self._once: OrderedDict[tuple[str, int], None] = OrderedDict()  # lines that are no messages, shown already
         self._seq = 0
         self._tally = _Tally()
         self._agents: tuple[AgentRow, ...] = ()
@@ -64,10 +72,114 @@ class Model:
         self._pending += arrivals
         self.changes += 1
 
+    def enter(self, room: str) -> None:
+        """This is the room, if it is not known yet."""
+        if not self.room:
+            self.room = self.mesh.room = room
+            while self._early:
+                self._fold(self._early.popleft())
+
+    def fold(self, checked: Checked) -> None:
+        """Fold what an arrival proved to hold."""
+        arrival = checked.arrival
+        if self._pending:
+            self._pending.popleft()
+        else:
+            self._tally.arrivals += 1
+        self.changes += 1
+        if not self.room and arrival.plane == "direct":
+            self._early.append(checked)  # it may be of any room
+            return
+        if any(isinstance(outcome, Message) for outcome in checked.outcomes):
+            self.enter(arrival.room)
+        self._fold(checked)
+
+    def _fold(self, checked: Checked) -> None:
+        arrival = checked.arrival
+        if self.room and arrival.room not in ("", self.room):
+            self._tally.elsewhere += 1
+            return
+        for index, outcome in enumerate(checked.outcomes):
+            if isinstance(outcome, Message):
+                self._add(arrival, index, outcome)
+            elif isinstance(outcome, Words):
+                if self._is_new(arrival, index):
+                    self._tally.unsigned += 1
+                    self._append(Entry(seq=self._next(), arrival=arrival, words=outcome.text))
+            else:
+                self._refuse(arrival, index, outcome)
+
+    def _add(self, arrival: Arrival, index: int, message: Message) -> None:
+        if message.envelope.room != self.room:
+            self._tally.elsewhere += 1
+            return
+        try:
+            folded = self.mesh.add(message, arrival.sender)
+        except RemoteProtocolError as error:
+            self._refuse(arrival, index, error)
+            return
+        if folded == "duplicate":
+            self._tally.duplicates += 1
+            return
+        entry = Entry(seq=self._next(), arrival=arrival, index=index, message=message)
+        self._append(entry)
+        if self.mesh.authority(message) in _REFUSING:
+            self._tally.invalid += 1
+            return
+        self._tally.messages += 1
+        if self.mesh.binding(message) != "relayed":
+            self._note(entry, message)
+
+    def _note(self, entry: Entry, message: Message) -> None:
+        """What its sender says is drawn, and remembered as said by it."""
+        received_ms = entry.arrival.received_ms
+        self._heard[message.sender] = max(received_ms, self._heard.get(message.sender, 0))
+        if len(self._heard) > 2 * len(self.mesh.peers) + 64:
+            self._heard = {did: ms for did, ms in self._heard.items() if did in self.mesh.peers}
+        if TYPES[message.type].family == "task":
+            task_id = message.id if message.type == "task.request" else str(message.envelope.thread)
+            if self.mesh.has_task(task_id):
+                self._task_rows.touch(task_id, received_ms)
+        self._grounds.keep(message, entry.arrival, self.mesh, self._task_rows.listed())
+        to = present(message.envelope.recipients, ("",))[0]  # "" is everybody
+        self._pulses.append(Pulse(message.sender, to, message.type, received_ms))
+
+    def _refuse(self, arrival: Arrival, index: int, error: RemoteProtocolError) -> None:
+        if not self._is_new(arrival, index):
+            return
+        if error.code == "sealed.unopened":
+            self._tally.unopened += 1
+        else:
+            self._tally.invalid += 1
+        self._append(Entry(seq=self._next(), arrival=arrival, index=index, code=error.code, detail=error.detail))
+
+    def _is_new(self, arrival: Arrival, index: int) -> bool:
+        """After a reconnect the same events come again; only messages are known to the fold."""
+        key = (arrival.event_id or digest(arrival.event.encode("utf-8", "replace")), index)
+        if key in self._once:
+            self._tally.duplicates += 1
+            return False
+        self._once[key] = None
+        if len(self._once) > 2 * self._history:
+            self._once.popitem(last=False)
+        return True
+
+    def _append(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self._bytes += sys.getsizeof(entry.arrival.event)
+        while len(self._entries) > self._history or (self._bytes > _HISTORY_BYTES and len(self._entries) > 1):
+            self._bytes -= sys.getsizeof(self._entries.popleft().arrival.event)
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+    # -- how far it is ---------------------------------------------------------------------------------------
+
     def arrivals(self) -> list[Arrival]:
-        """What the timeline was made of, oldest first, after the announces its senders had made before."""
+        """What the timeline was made of, oldest first, after what its messages stand on."""
         shown = {id(entry.arrival): entry.arrival for entry in self._entries}
-        before = [arrival for arrival in self._announces.values() if id(arrival) not in shown]
+        before = [arrival for arrival in self._grounds.arrivals() if id(arrival) not in shown]
         return [*sorted(before, key=lambda arrival: arrival.received_ms), *shown.values()]
 
     @property
@@ -80,69 +192,6 @@ class Model:
         """How many arrivals are not checked yet."""
         return len(self._pending)
 
-    def fold(self, checked: Checked) -> None:
-        """Fold what an arrival proved to hold."""
-        arrival = checked.arrival
-        if self._pending:
-            self._pending.popleft()
-        else:
-            self._tally.arrivals += 1
-        if self.room and arrival.room not in ("", self.room):
-            self._tally.elsewhere += 1
-            return
-        for index, outcome in enumerate(checked.outcomes):
-            self._take(arrival, index, outcome)
-        self.changes += 1
-
-    def _take(self, arrival: Arrival, index: int, outcome: Outcome) -> None:
-        if isinstance(outcome, Message):
-            self._add(arrival, index, outcome)
-        elif isinstance(outcome, Words):
-            self._tally.unsigned += 1
-            self._entries.append(Entry(seq=self._next(), arrival=arrival, words=outcome.text))
-        else:
-            self._refuse(arrival, index, outcome)
-
-    def _add(self, arrival: Arrival, index: int, message: Message) -> None:
-        if not self.room:
-            self.room = self.mesh.room = message.envelope.room
-        if message.envelope.room != self.room:
-            self._tally.elsewhere += 1
-            return
-        try:
-            folded = self.mesh.add(message, arrival.sender)
-        except RemoteProtocolError as error:
-            self._refuse(arrival, index, error)
-            return
-        if folded == "duplicate":
-            self._tally.duplicates += 1
-            return
-        self._tally.messages += 1
-        self._heard[message.sender] = max(arrival.received_ms, self._heard.get(message.sender, 0))
-        if message.type == "presence.announce":
-            self._announces[message.sender] = arrival
-        if len(self._heard) > 2 * len(self.mesh.peers) + 64:
-            self._heard = {did: ms for did, ms in self._heard.items() if did in self.mesh.peers}
-            self._announces = {did: known for did, known in self._announces.items() if did in self.mesh.peers}
-        if TYPES[message.type].family == "task":
-            self._task_rows.touch(message, arrival.received_ms)
-        self._entries.append(Entry(seq=self._next(), arrival=arrival, index=index, message=message))
-        to = present(message.envelope.recipients, ("",))[0]  # "" is everybody
-        self._pulses.append(Pulse(message.sender, to, message.type, arrival.received_ms))
-
-    def _refuse(self, arrival: Arrival, index: int, error: RemoteProtocolError) -> None:
-        if error.code == "sealed.unopened":
-            self._tally.unopened += 1
-        else:
-            self._tally.invalid += 1
-        self._entries.append(
-            Entry(seq=self._next(), arrival=arrival, index=index, code=error.code, detail=error.detail)
-        )
-
-    def _next(self) -> int:
-        self._seq += 1
-        return self._seq
-
     # -- what is shown ---------------------------------------------------------------------------------------
 
     def snapshot(self, now_ms: int, *, fresh: bool = False) -> Snapshot:
@@ -151,7 +200,9 @@ class Model:
         Agents and tasks may be a fraction of a second old, unless they are to be ``fresh``.
         """
         changed = self._presence != self.mesh.presence_changes
-        if fresh or not 0 <= now_ms - self._agents_ms < (_AGENTS_EVERY_MS if changed else _AGENTS_IDLE_MS):
+        # A thousand agents are looked at once a second, four thousand every four.
+        every_ms = max(_AGENTS_EVERY_MS if changed else _AGENTS_IDLE_MS, len(self.mesh.peers))
+        if fresh or not 0 <= now_ms - self._agents_ms < every_ms:
             self._agents = agent_rows(self.mesh, self.me, self._heard, now_ms)
             edges = edge_rows(self.mesh, now_ms)
             self._edges = self._edges if edges == self._edges else edges
@@ -204,6 +255,7 @@ class Model:
         """An independent model in the same state, without its timeline: what a checkpoint keeps."""
         other = Model(room=self.room, me=self.me, history=self._history)
         other.mesh = self.mesh.copy()
+        other._early = self._early.copy()
         other._heard = dict(self._heard)
         other._task_rows = self._task_rows.copy()
         other._seq = self._seq

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import UNSET
@@ -13,48 +14,71 @@ from clawnet_proto.message import Message
 from clawnet_proto.wire import present
 from tui.views import StageRow, TaskRow
 
-_KEPT = 200  # tasks that are listed: those touched last
+_KEPT = 200  # tasks that are listed
+_TOUCHED = 4 * _KEPT  # of so many it is remembered when they were touched, until the next look
 
 
 class TaskRows:
-    """The rows of the tasks touched last. A row is made anew only when something of its task arrived."""
+    """The rows of the tasks touched last. A row is made anew only when its task has changed."""
 
     def __init__(self, me: str) -> None:
         self._me = me
         self._touched: OrderedDict[str, int] = OrderedDict()  # task -> ms, the one touched last at the end
-        self._rows: dict[str, TaskRow] = {}
-        self._outdated: set[str] = set()  # tasks whose rows are to be made anew
+        self._rows: dict[str, tuple[TaskView, TaskRow]] = {}
+        self._outdated: set[str] = set()  # tasks of which something arrived since their row was made
 
-    def touch(self, message: Message, received_ms: int) -> None:
-        """Something of a task has arrived."""
-        task_id = message.id if message.type == "task.request" else str(message.envelope.thread)
+    def touch(self, task_id: str, received_ms: int) -> None:
+        """Something of a task has arrived whose request is known."""
         self._touched[task_id] = received_ms
         self._touched.move_to_end(task_id)
         self._outdated.add(task_id)
-        if len(self._touched) > _KEPT:
-            forgotten, _ = self._touched.popitem(last=False)
-            self._rows.pop(forgotten, None)
-            self._outdated.discard(forgotten)
+        if len(self._touched) > _TOUCHED:
+            self._forget(next(iter(self._touched)))
 
     def rows(self, mesh: Mesh, most: int = _KEPT) -> tuple[TaskRow, ...]:
-        """The task touched last first; what waits for its request is left out.
+        """The task touched last first.
 
-        At most so many rows are made anew, those touched last; the others follow the next time.
+        Of those that changed at most so many rows are made anew, those touched last; the others follow the next time.
         """
-        found = []
         for task_id, touched_ms in reversed(self._touched.items()):
-            if task_id in self._outdated and most:
-                view = mesh.task(task_id)
-                if view is None:
-                    self._rows.pop(task_id, None)
-                    continue
-                most -= 1
-                self._rows[task_id] = _row(mesh, view, self._me, touched_ms)
+            if task_id in self._outdated and not most:
+                continue
+            view = mesh.task(task_id)
+            if view is None:
+                self._rows.pop(task_id, None)
+                continue
+            known = self._rows.get(task_id)
+            # The fold derives a task anew also when the standing of somebody in it changes.
+            if task_id in self._outdated or known is None or known[0] is not view:
+                most -= task_id in self._outdated
+                self._rows[task_id] = view, _row(mesh, view, self._me, touched_ms)
                 self._outdated.discard(task_id)
-            row = self._rows.get(task_id)
-            if row is not None:
-                found.append(row)
-        return tuple(found)
+        if len(self._touched) > _KEPT:
+            self._trim(mesh)
+        return tuple(self._rows[task_id][1] for task_id in reversed(self._touched) if task_id in self._rows)
+
+    def listed(self) -> Collection[str]:
+        """The tasks there are rows of."""
+        return self._rows.keys()
+
+    def _trim(self, mesh: Mesh) -> None:
+        """Who may fill the list with tasks must not push out ours, nor those of agents that are bound."""
+        place = {task_id: number for number, task_id in enumerate(self._touched)}
+
+        def worth(task_id: str) -> tuple[bool, bool, bool, int]:
+            row = self._rows[task_id][1] if task_id in self._rows else None
+            if row is None:
+                return False, False, False, place[task_id]
+            peer = mesh.peers.get(row.requester)
+            return row.ours, peer is not None and peer.bound, not row.ended_ms, place[task_id]
+
+        for task_id in sorted(self._touched, key=worth)[: len(self._touched) - _KEPT]:
+            self._forget(task_id)
+
+    def _forget(self, task_id: str) -> None:
+        del self._touched[task_id]
+        self._rows.pop(task_id, None)
+        self._outdated.discard(task_id)
 
     def copy(self) -> TaskRows:
         other = TaskRows(self._me)
@@ -96,6 +120,7 @@ def _stage(mesh: Mesh, view: TaskView, stage: StageView) -> StageRow:
     return StageRow(
         id=row.id, kind=row.kind, state=row.state, attempts=row.attempts, executions=row.executions,
         sources=row.sources, executor=attempt.executor, attempt=attempt.number, award=attempt.award.id,
+        lease_until_ms=(progress or attempt.award).envelope.sent_ms + attempt.award.body.lease_ms,
         result=stage.accepted.id if stage.accepted is not None else "",
         failure="" if failure is None else f"{failure.code}: {failure.message}", **told,
     )  # fmt: skip

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from clawnet_proto.errors import RemoteProtocolError
 from tui.arrivals import Arrival, Checked
 from tui.checking import check
 from tui.sources import Key
+
+log = logging.getLogger(__name__)
 
 _THREADS = 2
 _CHUNK = 100  # arrivals, some milliseconds of work
@@ -43,4 +47,12 @@ class Verifier:
         self._pool.shutdown(cancel_futures=True)
 
     def _check(self, arrivals: Sequence[Arrival]) -> list[Checked]:
-        return [check(arrival, self._key) for arrival in arrivals]
+        return [self._judge(arrival) for arrival in arrivals]
+
+    def _judge(self, arrival: Arrival) -> Checked:
+        try:
+            return check(arrival, self._key)
+        except Exception:
+            # A fault of ours must not let one event hide all that follow.
+            log.exception("%s from %s", arrival.event_id, arrival.sender)
+            return Checked(arrival, (RemoteProtocolError("carrier.malformed"),))

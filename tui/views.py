@@ -84,6 +84,7 @@ class StageRow(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""  # the accepted output, else the newest progress; "" if sealed
     sources: tuple[str, ...] = ()
     award: str = ""  # message ids
+    lease_until_ms: int = 0  # by the requester's clock; renewed by the progress that we see
     result: str = ""
     failure: str = ""  # code and message
 

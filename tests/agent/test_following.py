@@ -14,7 +14,7 @@ import pytest
 
 from bots.control import ControlServer, socket_path
 from bots.errors import ClawbotError
-from bots.requests import AnyAnswer, AnyRequest, Delivered, Follow, LinkChanged, Missed
+from bots.requests import AnyAnswer, AnyRequest, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.service import Service
 from bots.transports import Delivery
 from clawnet_proto.bindings import matrix
@@ -134,6 +134,7 @@ async def test_a_slow_reader_is_told_what_it_missed_and_nothing_grows(tmp_path: 
         await asyncio.sleep(5)
         async with aclosing(following(ada, Follow(remembered=0))) as stream:
             assert isinstance(await anext(stream), LinkChanged)
+            assert isinstance(await anext(stream), RoomFollowed)
             paul.write("first")
             first = await anext(stream)
             assert isinstance(first, Delivered)
@@ -241,6 +242,22 @@ async def test_a_client_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> No
                     paul.write("x" * 10_000)
                 await until(lambda: len([*ada.agent.store.history()]) > 400)
             writer.close()
+
+
+@in_virtual_time
+async def test_which_room_it_is_comes_once_before_anything_of_it(tmp_path: Path) -> None:
+    async with Room(tmp_path) as room:
+        ada = await room.join("ada")
+        room.network.outside.add(ada.address)
+        async with Follower(ada) as follower:
+            await asyncio.sleep(5)
+            assert [type(answer) for answer in follower.answers] == [LinkChanged]
+            room.network.outside.clear()
+            await until(lambda: follower.delivered)
+            followed = [
+                (place, answer) for place, answer in enumerate(follower.answers) if isinstance(answer, RoomFollowed)
+            ]
+            assert [(place, answer.room) for place, answer in followed] == [(1, ROOM)]
 
 
 @in_virtual_time

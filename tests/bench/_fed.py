@@ -39,6 +39,7 @@ class Fed:
     """
 
     title = "a room that is measured"
+    room = ""
     key: Key | None = None
 
     def __init__(

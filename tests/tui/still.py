@@ -19,6 +19,7 @@ class StillSource:
     """Delivers what it is given, then waits. What is asked of it is written down in ``asked`` and ``canceled``."""
 
     title = "#still:example.org"
+    room = ""
 
     def __init__(self, arrivals: Iterable[Arrival], key: Key | None = None, told: Sequence[str] = ()) -> None:
         self.arrivals = list(arrivals)

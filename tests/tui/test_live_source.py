@@ -21,6 +21,7 @@ from bots.service import Service
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import Member, Room, identity_of
 from tests.agent.virtual_time import until
+from tests.proto.authoring import ROOM as ROOM_URI
 from tui.arrivals import Arrival
 from tui.checking import check
 from tui.sources import Link, Source, SourceError
@@ -41,6 +42,7 @@ class Screen:
         self.arrivals: list[Arrival] = []
         self.links: list[Link] = []
         self.batches = 0
+        self.rooms: set[str] = set()  # what the source said it watches whenever something was delivered
 
     async def __aenter__(self) -> Screen:
         self._running = asyncio.ensure_future(self.source.run(self._deliver, self.links.append))
@@ -52,6 +54,7 @@ class Screen:
 
     def _deliver(self, arrivals: Sequence[Arrival]) -> None:
         self.batches += 1
+        self.rooms.add(self.source.room)
         self.arrivals += arrivals
 
     @property
@@ -186,6 +189,7 @@ class TestBesideAnAgent:
             assert {"task.request", "task.offer", "task.close"} <= {getattr(each, "type", "") for each in outcomes}
             assert task_id in {getattr(each, "id", "") for each in outcomes}
             assert screen.states == ["connecting", "live"]
+            assert screen.rooms == {ROOM_URI}
             assert screen.batches < len(screen.arrivals)
 
     async def test_a_task_is_canceled(self, tmp_path: Path, state: Path) -> None:
@@ -261,6 +265,37 @@ class TestBesideAnAgent:
     async def test_an_agent_that_is_killed_in_the_middle_of_a_line(self, tmp_path: Path, state: Path) -> None:
         async with told(tmp_path, state, b'{"event":"link","at_ms":0,"online":true}\n{"event":"del') as screen:
             await until(lambda: screen.states[:3] == ["connecting", "live", "stale"], 20)
+            await until(lambda: screen.states[3:5] == ["live", "stale"], 20)  # it is asked again
+            assert screen.links[2].detail == "The agent ada broke off in the middle of a line. Trying again."
+
+    @pytest.mark.parametrize("line", [b'{"event":"del', b"\x00\xff garbage\n", b"[]\n", b"x" * (1 << 12)])
+    async def test_what_an_agent_does_not_say_to_its_end_is_tried_again_and_fails_a_question(
+        self, tmp_path: Path, state: Path, line: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bots.control._ANSWER_BYTES", 1 << 10)
+        async with told(tmp_path, state, line) as screen:
+            await until(lambda: len(screen.links) >= 3, 20)
+            assert (
+                screen.links[1:3]
+                == [Link("connecting", "The agent ada broke off in the middle of a line. Trying again.")] * 2
+            )
+            for saying in (screen.source.cancel("task"), anext(screen.source.ask("Why?"))):
+                with pytest.raises(SourceError) as caught:
+                    await saying
+                assert caught.value.code == "source.agent_gone"
+                assert caught.value.message == "The agent ada broke off in the middle of what it said."
+
+    async def test_the_room_is_known_before_a_direct_message_comes(self, tmp_path: Path, state: Path) -> None:
+        direct = (
+            b'{"event":"delivered","at_ms":0,"delivery":{"transport":"matrix","plane":"direct","room":"",'
+            b'"sender":"matrix:u/eve:example.org","event_id":"","event":"{}","received_ms":1,"live":true}}\n'
+        )
+        async with told(
+            tmp_path, state, b'{"event":"room","at_ms":0,"room":"matrix:roomid/mesh"}\n' + direct
+        ) as screen:
+            assert screen.source.room == ""
+            await until(lambda: screen.arrivals, 20)
+            assert screen.rooms == {"matrix:roomid/mesh"}
 
     async def test_what_went_by_unread_and_what_is_offline_is_told(self, tmp_path: Path, state: Path) -> None:
         lines = [

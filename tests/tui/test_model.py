@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import msgspec
 import pytest
 
-from clawnet_proto.families import presence, task
+from clawnet_proto.families import identity, presence, task
+from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
 from tests.proto import samples
 from tests.proto.authoring import NOW_MS, ROOM, Author
@@ -15,6 +17,7 @@ from tests.tui.arriving import arrival, message_of, model_of, said, tampered
 from tui.arrivals import Arrival, Words
 from tui.checking import check, raw_carrier
 from tui.model import PULSE_MS, Model
+from tui.sources import Key
 
 ALICE, BOB, CAROL = Author("alice"), Author("bob"), Author("carol")
 
@@ -206,6 +209,135 @@ class TestTimeline:
         model.fold(check(one))
         picture = model.snapshot(NOW_MS)
         assert model.waiting == 0 and [model.verdict(entry) for entry in picture.entries] == ["bound"]
+
+
+class TestForgeries:
+    """What a stranger signs with a key of his own must not be drawn as somebody else's."""
+
+    def test_a_key_that_was_never_proven_speaks_for_nobody(self) -> None:
+        arrivals, _ = conversation()
+        model = model_of(said(ALICE, announced(ALICE)), *arrivals)
+        before = model.snapshot(NOW_MS + 5000)
+        forged = announced(ALICE, 9, name="not alice", addresses=(presence.Address(uri=CAROL.address),))
+        carrier = CAROL.carrier(forged, sender=ALICE.did, kid=CAROL.did, sent_ms=NOW_MS + 5000)
+        model.fold(check(arrival(carrier, sender=CAROL.address, at_ms=NOW_MS + 6000)))
+        after = model.snapshot(NOW_MS + 6000, fresh=True)
+        assert model.verdict(after.entries[-1]) == "invalid"
+        assert model.objection(after.entries[-1]) == "key.unproven"
+        assert after.counts.invalid == before.counts.invalid + 1
+        assert not [pulse for pulse in after.pulses if pulse.at_ms == NOW_MS + 6000]
+        assert after.agent(ALICE.did) == before.agent(ALICE.did)
+        assert all("not alice" not in one.event for one in model.arrivals()[:-1])
+
+    def test_what_somebody_else_delivers_does_not_make_its_sender_seen(self) -> None:
+        model = model_of(said(ALICE, announced(ALICE)))
+        carrier = ALICE.carrier(announced(ALICE, 0), sent_ms=NOW_MS)
+        model.fold(check(arrival(carrier, sender=CAROL.address, at_ms=NOW_MS + 9000)))
+        picture = model.snapshot(NOW_MS + 9000, fresh=True)
+        row = picture.agent(ALICE.did)
+        assert row is not None and row.heard_ms == NOW_MS
+        assert [pulse.at_ms for pulse in picture.pulses] == []
+
+    def test_messages_about_tasks_nobody_knows_push_out_none(self) -> None:
+        arrivals, task_id = conversation()
+        model = model_of(*arrivals)
+        for number in range(900):
+            thread = digest(str(number).encode())
+            model.fold(check(said(CAROL, task.Cancel(), thread=thread, answers=thread)))
+        assert [row.id for row in model.snapshot(NOW_MS + 3000, fresh=True).tasks] == [task_id]
+
+    def test_a_flood_of_requests_pushes_out_neither_ours_nor_those_of_bound_agents(self) -> None:
+        ours, bound = said(ALICE, samples.request(title="ours")), said(BOB, samples.request(title="bound"))
+        model = model_of(said(BOB, announced(BOB)), ours, bound, me=ALICE.did)
+        for number in range(500):
+            model.fold(check(said(CAROL, samples.request(title=str(number)))))
+            model.snapshot(NOW_MS + number * 300)
+        titles = {row.title for row in model.snapshot(NOW_MS, fresh=True).tasks}
+        assert {"ours", "bound"} <= titles and len(titles) == 200
+
+    @pytest.mark.parametrize("who", [ALICE, BOB])
+    def test_a_revoked_key_takes_back_what_was_drawn_of_a_task(self, who: Author) -> None:
+        arrivals, task_id = conversation()
+        model = model_of(*arrivals)
+        assert model.snapshot(NOW_MS + 3000).task(task_id) is not None
+        model.fold(check(said(who, identity.Revoke(chain=(), since_ms=NOW_MS), at_ms=NOW_MS + 4000)))
+        row, view = model.snapshot(NOW_MS + 4000, fresh=True).task(task_id), model.mesh.task(task_id)
+        assert (row.state if row else None) == (view.state if view else None) != "completed"
+
+    def test_only_what_live_agents_announce_draws_edges_and_times(self) -> None:
+        def knows(author: Author, other: Author, sender: str) -> Arrival:
+            confirmed = (presence.Confirmed(peer=other.did, at_ms=NOW_MS, rtt_ms=1),)
+            return arrival(author.carrier(announced(author, confirmed=confirmed)), sender=sender)
+
+        model = model_of(knows(ALICE, BOB, ALICE.address), said(BOB, announced(BOB)), knows(CAROL, BOB, ALICE.address))
+        assert len(model.snapshot(NOW_MS).edges) == 1
+        model.fold(check(said(ALICE, presence.Leave(revision=1), at_ms=NOW_MS + 1)))
+        picture = model.snapshot(NOW_MS + 1, fresh=True)
+        row = picture.agent(BOB.did)
+        assert picture.edges == () and row is not None and row.rtt_ms == -1
+
+
+class TestRoom:
+    def test_a_direct_message_of_another_room_does_not_decide_which_is_watched(self) -> None:
+        elsewhere = "matrix:roomid/elsewhere:example.org"
+        hello = samples.bodies(BOB, ALICE, full=False)["handshake.hello"]
+        first = said(BOB, hello, plane="direct", recipients=(ALICE.did,), room=elsewhere)
+        model = model_of(first, said(ALICE, announced(ALICE)))
+        picture = model.snapshot(NOW_MS)
+        assert picture.room == ROOM and [row.name for row in picture.agents] == ["alice"]
+        assert picture.counts.elsewhere == 1
+
+    def test_direct_messages_from_before_it_is_known_are_kept(self) -> None:
+        model = Model()
+        one = said(ALICE, announced(ALICE), plane="direct")
+        model.fold(check(one))
+        assert model.snapshot(NOW_MS).entries == ()
+        model.enter(ROOM)
+        assert len(model.snapshot(NOW_MS).entries) == 1
+
+    def test_directly_what_is_for_somebody_else_is_refused(self) -> None:
+        accept = said(
+            BOB, samples.bodies(BOB, ALICE, full=False)["handshake.hello"], plane="direct", recipients=(ALICE.did,)
+        )
+        assert isinstance(check(accept, Key(ALICE.did, ())).outcomes[0], Message)
+        assert isinstance(check(accept, Key(BOB.did, ())).outcomes[0], Message)
+        assert getattr(check(accept, Key(CAROL.did, ())).outcomes[0], "code", "") == "recipient.other"
+
+
+class TestBounds:
+    def test_after_a_reconnect_nothing_is_listed_twice(self) -> None:
+        again = [
+            said(ALICE, announced(ALICE)), tampered(said(BOB, announced(BOB))), arrival(sender=BOB.address, body="hi"),
+        ]  # fmt: skip
+        model = model_of(*again, *again, *again)
+        picture = model.snapshot(NOW_MS)
+        assert len(picture.entries) == 3
+        assert (picture.counts.invalid, picture.counts.unsigned, picture.counts.duplicates) == (1, 1, 6)
+
+    def test_long_events_are_forgotten_sooner(self) -> None:
+        model = Model()
+        for _ in range(1200):
+            model.fold(check(arrival(sender=ALICE.address, body="\U0001f99e" + "x" * 60_000)))
+        assert sum(sys.getsizeof(entry.arrival.event) for entry in model.snapshot(NOW_MS).entries) <= 32 << 20
+
+    def test_what_is_too_long_to_be_an_event_is_not_kept(self) -> None:
+        (entry,) = model_of(arrival(sender=ALICE.address, body="x" * 2_000_000)).snapshot(NOW_MS).entries
+        assert entry.arrival.event == "" and entry.code == "size.carrier"
+
+    def test_what_is_exported_stands_by_itself(self) -> None:
+        """Even when announce, rotation and request have left the timeline."""
+        arrivals, task_id = conversation()
+        renewed = Author("next carol")
+        carrier = renewed.carrier(samples.rotation(CAROL, renewed), sender=CAROL.did)
+        rotated = arrival(carrier, sender=CAROL.address)
+        model = Model(history=2)
+        for one in (said(ALICE, announced(ALICE)), said(BOB, announced(BOB)), rotated, *arrivals):
+            model.fold(check(one))
+        again = model_of(*model.arrivals()).snapshot(NOW_MS + 3000)
+        assert {row.name for row in again.agents if row.state == "live"} == {"alice", "bob"}
+        carol = again.agent(CAROL.did)
+        assert carol is not None and carol.rotations == 1
+        assert again.task(task_id) is not None
 
 
 class TestPulses:

@@ -117,6 +117,7 @@ class Given:
     """A source that delivers these arrivals, then ends, fails, or stays. ``delivered`` is set before it stays."""
 
     title = "a given room"
+    room = ""
     key: Key | None = None
 
     def __init__(self, *batches: Sequence[Arrival], error: SourceError | None = None, stays: bool = False) -> None:

@@ -30,6 +30,7 @@ class Source(Protocol):
     """A stream of raw events. ``run`` ends when there is nothing more, or is cancelled."""
 
     title: str  # what is watched, for the head line
+    room: str  # its URI, "" as long as it is not known; set before anything of it is delivered
 
     @property
     def key(self) -> Key | None:

@@ -16,7 +16,7 @@ from bots.control import call
 from bots.errors import ClawbotError
 from bots.events import Notice, TaskEnded, TaskOpened, TaskQuestion
 from bots.identity import Identity, require_sound
-from bots.requests import AnyAnswer, AnyRequest, Ask, Cancel, Delivered, Follow, LinkChanged, Missed
+from bots.requests import AnyAnswer, AnyRequest, Ask, Cancel, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.service import Service
 from tui.arrivals import Arrival
 from tui.sources import Key, Link, SourceError
@@ -43,6 +43,7 @@ class AgentSource:
         self._room = room
         self._password = password
         self._service: Service | None = None  # of the agent opened here
+        self.room = ""
         rooms = selection.config.matrix.rooms
         named = room or (rooms[0] if len(rooms) == 1 else "")
         self.title = f"{named} through {selection.name}" if named else selection.name
@@ -52,7 +53,7 @@ class AgentSource:
         return Key(self._own.did, (self._own.seal,))
 
     async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
-        view = _View(deliver, told)
+        view = _View(self._entered, deliver, told)
         view.connecting(f"Looking for the agent {self._selection.name}.")
         try:
             while True:
@@ -60,6 +61,9 @@ class AgentSource:
                 await asyncio.sleep(_RETRY_S)
         finally:
             view.close()
+
+    def _entered(self, room: str) -> None:
+        self.room = room
 
     async def _once(self, view: _View) -> str:
         """Follow the agent until that ends by something that may pass, and say what it was. Raises SourceError."""
@@ -114,22 +118,26 @@ class AgentSource:
                     async for answer in answers:
                         yield answer
         except ConnectionError:
-            name = self._selection.name
-            raise SourceError(
-                "source.agent_gone", f"The agent {name} is not running.", f"Start it: clawbot run --name {name}"
-            ) from None
+            raise self._gone("is not running") from None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise self._gone("broke off in the middle of what it said") from error
+
+    def _gone(self, why: str) -> SourceError:
+        name = self._selection.name
+        return SourceError("source.agent_gone", f"The agent {name} {why}.", f"Start it: clawbot run --name {name}")
 
     async def _follow(self, view: _View) -> str:
         """Follow the agent until that ends, and say why it did. Raises ClawbotError, SourceError."""
         request = Follow(room=self._room)
-        beside = False
+        ended = "is not running"
         try:
             async with aclosing(call(self._path, request)) as answers:
                 async for answer in answers:
-                    beside = view.beside = True
+                    view.beside, ended = True, "was stopped"
                     view.take(answer)
-        except msgspec.DecodeError:
-            pass  # the end of a line is missing: it was killed
+        except (msgspec.DecodeError, ValueError):
+            # The end of a line is missing: it was killed. Or the line is none of an agent.
+            view.beside, ended = True, "broke off in the middle of a line"
         except ConnectionError:
             if not view.beside:
                 await self._take_part(request, view)
@@ -138,8 +146,7 @@ class AgentSource:
                 raise
             text = f"The agent {self._selection.name} runs an older version, which cannot be followed."
             raise SourceError("source.older_agent", text, "Restart it.") from error
-        began = "was stopped" if beside else "is not running"
-        return f"The agent {self._selection.name} {began}. Trying again."
+        return f"The agent {self._selection.name} {ended}. Trying again."
 
     async def _take_part(self, request: AnyRequest, view: _View) -> None:
         """Open the agent here and follow it. Raises ClawbotError."""
@@ -167,7 +174,13 @@ class AgentSource:
 class _View:
     """Passes on what a ``Follow`` answers: arrivals that come close together go as one."""
 
-    def __init__(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    def __init__(
+        self,
+        entered: Callable[[str], None],
+        deliver: Callable[[Sequence[Arrival]], None],
+        told: Callable[[Link], None],
+    ) -> None:
+        self._entered = entered
         self._deliver = deliver
         self._told = told
         self._loop = asyncio.get_running_loop()
@@ -181,6 +194,8 @@ class _View:
             if not self._waiting:
                 self._due = self._loop.call_later(_GATHER_S, self._flush)
             self._waiting.append(arrival(answer.delivery))
+        elif isinstance(answer, RoomFollowed):
+            self._entered(answer.room)
         elif isinstance(answer, LinkChanged) and answer.online:
             self._flush()
             self._was_live = True

@@ -39,6 +39,7 @@ class Observer:
         self._folder = folder
         self._password = password
         self.title = config.rooms[0]
+        self.room = ""
 
     @property
     def key(self) -> Key | None:
@@ -46,7 +47,10 @@ class Observer:
 
     async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
         with translated():
-            await _Reading(self._config, self._folder, self._password, deliver, told).run()
+            await _Reading(self._config, self._folder, self._password, self._entered, deliver, told).run()
+
+    def _entered(self, room: str) -> None:
+        self.room = room
 
     async def ask(
         self, question: str, *, stages: Sequence[str] = ("answer",), private: bool = False
@@ -66,6 +70,7 @@ class _Reading:
         config: MatrixConfig,
         folder: Path,
         password: Callable[[], str],
+        entered: Callable[[str], None],
         deliver: Callable[[Sequence[Arrival]], None],
         told: Callable[[Link], None],
     ) -> None:
@@ -73,6 +78,7 @@ class _Reading:
 
         make_private(folder)
         self._homeserver = config.homeserver
+        self._entered_room = entered
         self._deliver = deliver
         self._told = told
         self._loop = asyncio.get_running_loop()
@@ -105,6 +111,8 @@ class _Reading:
     def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         found = [arrival(delivery) for delivery in deliveries if delivery.plane == "room"]
         if found:
+            # The account reads this room alone; it arrives before the transport says that we are in it.
+            self._entered_room(found[0].room)
             self._deliver(found)
         # Which rooms we are in is known once the position is the transport's own.
         self._loop.call_soon(self._look)
