@@ -253,6 +253,7 @@ async def test_which_room_it_is_comes_once_before_anything_of_it(tmp_path: Path)
             await asyncio.sleep(5)
             assert [type(answer) for answer in follower.answers] == [LinkChanged]
             room.network.outside.clear()
+            room.stranger("paul").write("hello")
             await until(lambda: follower.delivered)
             followed = [
                 (place, answer) for place, answer in enumerate(follower.answers) if isinstance(answer, RoomFollowed)

@@ -262,7 +262,10 @@ class TestForgeries:
         assert model.snapshot(NOW_MS + 3000).task(task_id) is not None
         model.fold(check(said(who, identity.Revoke(chain=(), since_ms=NOW_MS), at_ms=NOW_MS + 4000)))
         row, view = model.snapshot(NOW_MS + 4000, fresh=True).task(task_id), model.mesh.task(task_id)
-        assert (row.state if row else None) == (view.state if view else None) != "completed"
+        assert (row is None) == (view is None) == (who is ALICE)
+        if row is not None and view is not None:
+            assert row.state == view.state and view.stages["draft"].accepted is None
+            assert (row.stages[0].text, row.stages[0].result) == ("", "")
 
     def test_only_what_live_agents_announce_draws_edges_and_times(self) -> None:
         def knows(author: Author, other: Author, sender: str) -> Arrival:
