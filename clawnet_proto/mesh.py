@@ -6,7 +6,7 @@ arrival; views that depend on time take the time. Memory is bounded by ``spec/li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Literal
@@ -360,21 +360,25 @@ class Mesh:
                 return item
         return None
 
+    def rest(self, keep: Collection[str] = ()) -> None:
+        """Pack the tasks that did not change since the last time, but for those to ``keep``. Nothing else changes."""
+        for task_id, thread in self._threads.items():
+            if task_id not in self._own and task_id not in keep:
+                thread.rest()
+                self._views.pop(task_id, None)
+        self._own.clear()
+
     def copy(self) -> Mesh:
         """An independent copy, cheap enough to be taken often: tasks are shared until they change.
 
         Those that did not change since the copy before are packed: what many copies hold takes little room.
         """
-        for task_id, thread in self._threads.items():
-            if task_id not in self._own:
-                thread.rest()
-                self._views.pop(task_id, None)
+        self.rest()
         other = Mesh(self.room)
         other.peers = {did: peer.copy() for did, peer in self.peers.items()}
         other.presence_changes = self.presence_changes
         other._origins = self._origins.copy()
         other._threads, other._views = self._threads.copy(), self._views.copy()
-        self._own.clear()
         other._unasked = self._unasked.copy(other._origins.forget)
         other._unproven = self._unproven.copy(other._origins.forget)
         other._ages, other._size = self._ages.copy(), self._size

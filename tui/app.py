@@ -6,15 +6,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.command import Provider
 from textual.containers import Container
-from textual.events import Resize
+from textual.events import Event, Key, Resize
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerError
 
 from tui import commands
@@ -59,7 +60,6 @@ class ClawTui(Asking, Saving, Replaying):
         self, feed: Feed, *, glyphs: str = "braille", theme: str = "", keymap: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(feed, keymap or {})
-        self.frozen_at: int | None = None  # how many lines there were when the picture was frozen
         self.zoomed = ""
         self._glyphs = glyphs
         self._wanted_theme = theme
@@ -118,7 +118,7 @@ class ClawTui(Asking, Saving, Replaying):
         """Take up what has changed and show it."""
         now_ms, model = self.feed.now_ms(), self.feed.model
         self._pace.next(time.monotonic(), model.changes)
-        if self.frozen_at is None:
+        if self.frozen is None:
             seen = (id(model), model.changes)
             leapt = seen[0] != self._seen[0]
             changed = seen != self._seen or abs(now_ms - self.picture.now_ms) >= 1000
@@ -126,31 +126,32 @@ class ClawTui(Asking, Saving, Replaying):
                 self.picture = model.snapshot(now_ms, fresh=leapt or self.standing_still())
                 self._seen = seen
                 self.outdated = True
-        if self.outdated or self.frozen_at is not None:
+            self.review(time.monotonic())
+        if self.outdated or self.frozen is not None:
             self.outdated = False
             self.show()
-        if self.frozen_at is None and self.mesh.display and self._pace.moves:
+        if self.frozen is None and self.mesh.display and self._pace.moves:
             self.mesh.tick(now_ms, settle=self._pace.looks)
         self.foot.replay(self.playback())
         self.foot.tick(time.monotonic_ns() // 1_000_000)
 
     def show(self) -> None:
         """Bring every pane that can be seen up to date."""
-        model = self.feed.model
+        frozen, judge = self.frozen, self.judge
         self.head.tell(
             room=self.feed.title,
             link=self.feed.link.state,
             detail=self.feed.link.detail,
             filter=self.filter_told(),
-            buffered=-1 if self.frozen_at is None else model.lines - self.frozen_at,
+            buffered=-1 if frozen is None else max(0, self.feed.model.lines - frozen.lines),
         )
-        self.head.show(self.picture, self.selection, model=model)
+        self.head.show(self.picture, self.selection, model=judge)
         if self.mesh.display:
             self.mesh.show(self.picture, self.selection)
         picture = self.filtered(self.picture)
         for pane in self.lists():
             if pane.display:
-                pane.show(picture, self.selection, model=model)
+                pane.show(picture, self.selection, model=judge)
 
     def lists(self) -> tuple[TimelinePane, AgentsPane, TasksPane, InspectorPane]:
         """The panes made of lines."""
@@ -183,12 +184,12 @@ class ClawTui(Asking, Saving, Replaying):
     def action_step_pane(self, by: int) -> None:
         if self.prompt.is_open or len(self.screen_stack) > 1:
             return
-        names = [name for name in PANES if self.pane(name).has_focus]
+        names = [name for name in PANES if self.pane(name) is self.focused]
         at = PANES.index(names[0]) if names else 0
         self.action_pane(PANES[(at + by) % len(PANES)])
 
     def action_zoom(self) -> None:
-        focused = [name for name in PANES if self.pane(name).has_focus]
+        focused = [name for name in PANES if self.pane(name) is self.focused]
         self.zoomed = "" if self.zoomed else (focused[0] if focused else "mesh")
         self._arrange()
 
@@ -205,34 +206,48 @@ class ClawTui(Asking, Saving, Replaying):
             self._room.move_child(last, after=len(self._room.children) - 1)
         self.stale()
 
+    # -- keys ------------------------------------------------------------------------------------------------
+
+    async def on_event(self, event: Event) -> None:
+        """Obey a key before the next one is looked at: what follows a "/" in one write is meant for the prompt.
+
+        Textual sends a key to the focused pane and obeys it when it comes back; the next ones have left by then.
+        """
+        if isinstance(event, Key) and not event.is_forwarded and self.app_focus and not isinstance(self.focused, Input):
+            bound = self.screen.active_bindings.get(event.key)
+            if bound is not None and bound.enabled and await self.run_action(bound.binding.action, bound.node):
+                return
+        await super().on_event(event)
+
     # -- everything else -------------------------------------------------------------------------------------
 
     def action_freeze(self) -> None:
-        self.frozen_at = None if self.frozen_at is not None else self.feed.model.lines
-        self._seen = (-1, -1)  # what it missed is shown at once
+        if self.frozen is None:
+            self.picture = self.feed.model.snapshot(self.feed.now_ms(), fresh=True)
+            self.frozen = self.feed.model.copy()
+        else:
+            self.frozen = None
+            self._seen = (-1, -1)  # what it missed is shown at once
         self.stale()
 
-    def begin(self, command: Command) -> None:
-        """Carry out a command, or let its words be typed."""
+    def begin(self, command: Command) -> object:
+        """Carry out a command, or let its words be typed. Raises CommandError."""
         if command.usage:
             self.prompt.open("command", f"{command.name} ")
-        else:
-            command.run(self, "")
+            return None
+        return command.run(self, "")
 
     def action_command(self) -> None:
         self.prompt.open("command", suggestions=tuple(command.name for command in commands.COMMANDS))
 
-    def on_prompt_entered(self, event: Prompt.Entered) -> None:
+    async def on_prompt_entered(self, event: Prompt.Entered) -> None:
         self.screen.set_focus(self.pane(self.zoomed or "timeline"))
         if event.purpose == "filter":
             self.set_filter(event.text)
         elif event.purpose == "ask":
             self.ask(event.text)
         else:
-            try:
-                commands.run(self, event.text)
-            except CommandError as error:
-                self.say(str(error), "error")
+            await self.attempt(partial(commands.run, self, event.text))
 
     def on_prompt_left(self, event: Prompt.Left) -> None:
         if event.purpose == "filter":
@@ -265,5 +280,5 @@ class ClawTui(Asking, Saving, Replaying):
             self.set_filter("")
         elif self.selection != Selection():
             self.select(Selection())
-        elif self.frozen_at is not None:
+        elif self.frozen is not None:
             self.action_freeze()

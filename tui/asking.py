@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual import work
 
 from tui.choosing import Choosing
-from tui.feeds import LiveFeed
+from tui.feeds import Feed, LiveFeed
 from tui.filtering import Filtering
 from tui.screens.confirm import ConfirmScreen
 from tui.sources import Source, SourceError
@@ -16,6 +18,10 @@ _READ_ONLY = "This is a view only: nothing can be sent. To ask, hold the key of 
 
 class Asking(Choosing, Filtering):
     """Everything here sends, so everything here needs the key of an agent."""
+
+    def __init__(self, feed: Feed, keymap: Mapping[str, str]) -> None:
+        super().__init__(feed, keymap)
+        self._unanswered: dict[object, str] = {}  # the task ids of questions that are under way, "" if not known yet
 
     def _sender(self) -> Source | None:
         feed = self.feed
@@ -35,18 +41,36 @@ class Asking(Choosing, Filtering):
 
     @work(group="ask")
     async def _ask(self, source: Source, question: str) -> None:
-        task_id = ""
+        task_id, number = "", object()
+        self._unanswered[number] = ""
         self.say("Asking ...")
         try:
             async for sentence in source.ask(question):
                 if not task_id:
-                    task_id = sentence
+                    task_id = self._unanswered[number] = sentence
                     self.set_filter("")
                     self.choose_task(task_id)
                 else:
                     self.say(cell(sentence, 200, pad=False))
         except SourceError as error:
             self.say(str(error), "error")
+        except Exception as error:
+            self.failed(error)
+        finally:
+            del self._unanswered[number]
+
+    async def action_quit(self) -> None:
+        """The agent withdraws a question when who asked it goes: then only with their consent."""
+        if not self._unanswered:
+            self.exit()
+        elif not isinstance(self.screen, ConfirmScreen):
+            asked = ", ".join(cell(task_id[:8], 8, pad=False) for task_id in self._unanswered.values() if task_id)
+            text = f"Not answered yet: {asked or 'your question'}. Quitting withdraws what you asked. Quit?"
+            await self.push_screen(ConfirmScreen(text), self._quit_if)
+
+    def _quit_if(self, confirmed: bool | None) -> None:
+        if confirmed:
+            self.exit()
 
     @work(group="cancel")
     async def action_cancel(self) -> None:
@@ -63,3 +87,5 @@ class Asking(Choosing, Filtering):
                 self.say(await source.cancel(row.id))
             except SourceError as error:
                 self.say(str(error), "error")
+            except Exception as error:
+                self.failed(error)

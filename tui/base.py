@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from inspect import isawaitable
 
 from textual.app import App
 
+from tui.commands import CommandError
 from tui.feeds import Feed
 from tui.keys import effective
+from tui.model import Model
 from tui.prompt import Prompt
 from tui.views import Selection, Snapshot
 from tui.widgets.agents import AgentsPane
@@ -18,6 +22,8 @@ from tui.widgets.mesh import MeshPane
 from tui.widgets.tasks import TasksPane
 from tui.widgets.timeline import TimelinePane
 
+log = logging.getLogger(__name__)
+
 
 class Base(App[None]):
     """``feed`` is a live room or a recording, ``keymap`` holds keys by action id."""
@@ -26,6 +32,7 @@ class Base(App[None]):
         super().__init__()
         self.feed = feed
         self.picture = Snapshot(now_ms=feed.now_ms())
+        self.frozen: Model | None = None  # the state when the picture was frozen
         self.selection = Selection()
         self.keys = effective(keymap)
         self.outdated = True  # the panes do not show the picture yet
@@ -34,6 +41,25 @@ class Base(App[None]):
         self.agents, self.tasks = AgentsPane(id="agents"), TasksPane(id="tasks")
         self.inspector = InspectorPane(id="inspector")
         self.set_keymap(dict(keymap))
+
+    @property
+    def judge(self) -> Model:
+        """The state that the picture shows: panes ask it what is known of a message."""
+        return self.frozen or self.feed.model
+
+    async def attempt(self, run: Callable[[], object]) -> None:
+        """Do what a person asked for; where it makes no sense, say so."""
+        try:
+            done = run()
+            if isawaitable(done):
+                await done
+        except CommandError as error:
+            self.say(str(error), "error")
+
+    def failed(self, error: Exception) -> None:
+        """Tell of a fault of ours: nothing else is to suffer from it."""
+        log.error("an action failed", exc_info=error)
+        self.say(f"That failed by a fault of clawtui: {type(error).__name__}. All else goes on.", "error")
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """Tell the person something, for some seconds."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tui.base import Base
 from tui.commands import CommandError
-from tui.views import Entry, Selection
+from tui.text import cell
+from tui.views import AgentRow, Entry, Selection
 from tui.widgets.mesh import MeshPane
 from tui.widgets.rows import Chosen
 
@@ -13,16 +16,13 @@ class Choosing(Base):
     """What is chosen, and what one does with it."""
 
     def choose_agent(self, name: str) -> None:
-        """By did or by name. Raises CommandError."""
-        rows = [row for row in self.picture.agents if name == row.did]
-        rows = rows or [row for row in self.picture.agents if row.name.casefold().startswith(name.casefold())]
-        if not rows:
-            raise CommandError(f"Nobody here is called {name}.")
+        """By did, by its end as ``...Qnh9i2FD``, or by name. Raises CommandError."""
+        row = _named(self.picture.agents, name)
         task = self.picture.task(self.selection.task)
         concerned = task is not None and (
-            task.requester == rows[0].did or any(stage.executor == rows[0].did for stage in task.stages)
+            task.requester == row.did or any(stage.executor == row.did for stage in task.stages)
         )
-        self.select(Selection(about="agent", agent=rows[0].did, task=self.selection.task if concerned else ""))
+        self.select(Selection(about="agent", agent=row.did, task=self.selection.task if concerned else ""))
 
     def choose_task(self, task_id: str, stage: str = "") -> None:
         row = self.picture.task(task_id)
@@ -91,3 +91,29 @@ class Choosing(Base):
             return
         self.copy_to_clipboard(text)
         self.say(f"Copied {text[:60]}")
+
+
+def _named(agents: Sequence[AgentRow], name: str) -> AgentRow:
+    """The one agent of that name. Anybody can take a name, so of several none is chosen. Raises CommandError."""
+    ends = name.startswith("...") and len(name) > 3
+    found = [row for row in agents if row.did == name or (ends and row.did.endswith(name[3:]))]
+    how = "are called"
+    if not found:
+        wanted = _plain(name)
+        found = [row for row in agents if _plain(row.name) == wanted]
+        found = [row for row in found if row.state == "live"] or found
+        if not found and wanted:
+            how = "are called so and more:"
+            found = [row for row in agents if _plain(row.name).startswith(wanted)]
+    called = cell(name, 40, pad=False)
+    if not found:
+        raise CommandError(f"Nobody here is called {called}.")
+    if len(found) > 1:
+        dids = ", ".join(f"...{row.did[-8:]}" for row in found[:4]) + (", and others" if len(found) > 4 else "")
+        raise CommandError(f"{len(found)} {how} {called}: {dids}. Choose one by that end of its id.")
+    return found[0]
+
+
+def _plain(name: str) -> str:
+    """A name as it is seen: what looks the same is the same."""
+    return cell(name, 64, pad=False).strip().casefold()

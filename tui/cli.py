@@ -124,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _tail(options)
         if options.command == "record":
             return _record(options)
+        if options.theme and (fault := _no_theme(options.theme)):
+            return _fail(fault, USAGE)
         return _serve(given, options) if options.web else _show(options)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -154,8 +156,8 @@ def _source(options: argparse.Namespace) -> Source:
         from tui.sources.synthetic import Synthetic
 
         return Synthetic(
-            agents=getattr(options, "agents", None) or 12,
-            seed=getattr(options, "seed", None) or 1,
+            agents=12 if (agents := getattr(options, "agents", None)) is None else agents,
+            seed=1 if (seed := getattr(options, "seed", None)) is None else seed,
             rate=getattr(options, "rate", None),
             clock=_wall_clock,
         )
@@ -222,12 +224,17 @@ def _show(options: argparse.Namespace) -> int:
 
     _keep_quiet()
     app = ClawTui(feed, glyphs=options.glyphs or "braille", theme=options.theme or "", keymap=keymap)
-    if options.theme and options.theme not in app.available_themes:
-        return _fail(f"There is no theme {options.theme}; there are {', '.join(sorted(app.available_themes))}.", USAGE)
     app.run()
     if isinstance(feed, ReplayFeed) and feed.fault:
         return _fail(f"{options.replay} is damaged: {feed.fault}. What comes before it was shown.", FAILED)
     return app.return_code or OK
+
+
+def _no_theme(name: str) -> str:
+    """Why it cannot be shown like that; "" if it can."""
+    from textual.theme import BUILTIN_THEMES
+
+    return "" if name in BUILTIN_THEMES else f"There is no theme {name}; there are {', '.join(sorted(BUILTIN_THEMES))}."
 
 
 def _keep_quiet() -> None:

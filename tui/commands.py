@@ -36,7 +36,9 @@ def _pane(app: ClawTui, words: str) -> None:
 def _follow(app: ClawTui, words: str) -> None:
     if words:
         app.choose_agent(words)
-    app.action_follow()
+        app.follow(app.selection.agent)
+    else:
+        app.action_follow()
 
 
 def _theme(app: ClawTui, words: str) -> None:
@@ -50,9 +52,12 @@ def _theme(app: ClawTui, words: str) -> None:
 
 def _speed(app: ClawTui, words: str) -> None:
     try:
-        app.set_speed(float(words.rstrip("x")))
+        speed = float(words.rstrip("x"))
     except ValueError:
-        raise CommandError("Say how fast: :speed 4 is four times as fast as it happened.") from None
+        speed = 0.0
+    if not speed > 0:
+        raise CommandError("Say how fast: :speed 4 is four times as fast as it happened.")
+    app.set_speed(speed)
 
 
 def _cancel(app: ClawTui, _words: str) -> None:
@@ -80,18 +85,18 @@ COMMANDS: Final[Sequence[Command]] = (
     Command("theme", "[NAME]", "another theme", _theme),
     Command("glyphs", "braille|block|ascii", "draw with other characters", lambda app, w: app.set_glyphs(w)),
     Command("help", "", "keys, commands and filters", lambda app, w: app.call_later(app.action_help)),
-    Command("quit", "", "quit", lambda app, w: app.exit()),
+    Command("quit", "", "quit", lambda app, w: app.action_quit()),
 )
 
 _BY_NAME: Final = {command.name: command for command in COMMANDS}
 
 
-def run(app: ClawTui, text: str) -> None:
-    """Carry out what was typed. Raises CommandError."""
+def run(app: ClawTui, text: str) -> object:
+    """Carry out what was typed; what is awaitable of it is given back. Raises CommandError."""
     name, _, words = text.strip().lstrip(":").partition(" ")
     if not name:
-        return
+        return None
     found = [_BY_NAME[name]] if name in _BY_NAME else [known for known in COMMANDS if known.name.startswith(name)]
     if len(found) != 1:
         raise CommandError(f"There is no command {name!r}; press ? for those there are.")
-    found[0].run(app, words.strip())
+    return found[0].run(app, words.strip())

@@ -170,7 +170,12 @@ class ReplayFeed:
             self.player.close()
 
     def seek_clock(self, hour: int, minute: int, second: int) -> None:
-        """To a time of the day, of this machine's zone, on the day the recording begins."""
-        begin = datetime.fromtimestamp(self.player.status.begin_ms / 1000).astimezone()
-        wanted = begin.replace(hour=min(hour, 23), minute=min(minute, 59), second=min(second, 59), microsecond=999_999)
-        self.player.seek_time(int(wanted.timestamp() * 1000))
+        """To a time of the day, of this machine's zone, on the day the recording begins. Raises ValueError."""
+        if not (hour < 24 and minute < 60 and second < 60):
+            raise ValueError(f"A day has no {hour:02}:{minute:02}:{second:02}; say 00:00:00 to 23:59:59.")
+        try:
+            begin = datetime.fromtimestamp(self.player.status.begin_ms / 1000).astimezone()
+            wanted = begin.replace(hour=hour, minute=minute, second=second, microsecond=999_999).timestamp()
+        except (ValueError, OverflowError, OSError):
+            raise ValueError("No calendar has the days of this recording; go to a part of it: :seek 50%.") from None
+        self.player.seek_time(int(wanted * 1000))

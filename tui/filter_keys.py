@@ -157,7 +157,7 @@ def _entry_task_state(entry: Entry, context: Context) -> list[str]:
 def _entry_words(entry: Entry, context: Context) -> list[str]:
     message = entry.message
     known = ["", ""] if message is None else [message.type, short(message.id)]
-    return [_joined([*known, who(entry, context.name_of), said(entry, context.name_of)])]
+    return [_joined([*known, who(entry, context.name_of, context.verdict_of(entry)), said(entry, context.name_of)])]
 
 
 def _agent_names(row: AgentRow) -> list[str]:

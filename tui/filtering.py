@@ -10,13 +10,17 @@ from tui.prompt import Prompt
 from tui.text import cell
 from tui.views import AgentRow, Entry, Snapshot, TaskRow, Verdict
 
+_REVIEW_S = 1.0
+
 
 class Filtering(Base):
     """Filters apply to the lists; the mesh always shows everybody."""
 
     filter_text = ""
     followed = ""  # did
+    _followed_name = ""  # when it was last seen
     _filter: Filter = EVERYTHING
+    _reviewed: tuple[object, float] = (None, 0.0)  # the state, and when in seconds
     _kept: tuple[object, ...] = ()  # what the last filtering was made of
     _rows: tuple[tuple[AgentRow, ...], tuple[TaskRow, ...]] = ((), ())
 
@@ -48,13 +52,27 @@ class Filtering(Base):
 
     def action_follow(self) -> None:
         if self.followed:
-            self.followed = ""
+            self.follow("")
         elif self.selection.agent:
-            self.followed = self.selection.agent
+            self.follow(self.selection.agent)
         else:
             self.say("Choose an agent first; f then shows only what concerns it.", "warning")
-            return
+
+    def follow(self, did: str) -> None:
+        """Show only what concerns this agent; "" is everybody again."""
+        self.followed, self._followed_name = did, self.judge.mesh.name_of(did)
         self._refilter()
+
+    def review(self, now_s: float) -> None:
+        """Messages may pass the filter that did not before: what is known of them changes.
+
+        Looks at most once a second, ``now_s`` being of a clock that only goes on.
+        """
+        state = (id(self.judge), self.judge.changes)
+        asks = ":" in self._filter.text  # what a message says stays as it is, and is dear to search
+        if asks and state != self._reviewed[0] and now_s - self._reviewed[1] >= _REVIEW_S:
+            self._reviewed = (state, now_s)
+            self.timeline.review()
 
     def _refilter(self) -> None:
         shown, followed, context = self._filter, self.followed, self.filter_context()
@@ -73,13 +91,13 @@ class Filtering(Base):
 
         # A leap in time brings another model.
         def name_of(did: str) -> str:
-            return self.feed.model.mesh.name_of(did)
+            return self.judge.mesh.name_of(did)
 
         def verdict_of(entry: Entry) -> Verdict:
-            return self.feed.model.verdict(entry)
+            return self.judge.verdict(entry)
 
         def state_of(task_id: str) -> str:
-            view = self.feed.model.mesh.task(task_id)
+            view = self.judge.mesh.task(task_id)
             return "" if view is None else view.state
 
         agents = {row.did: row for row in self.picture.agents}
@@ -110,7 +128,9 @@ class Filtering(Base):
     def filter_told(self) -> str:
         """The filter and whom we follow, for the head line."""
         row = self.picture.agent(self.followed) if self.followed else None
-        followed = f"following {cell(row.name, 20, pad=False)}" if row is not None else ""
+        if row is not None:
+            self._followed_name = row.name
+        followed = f"following {cell(self._followed_name, 20, pad=False)}" if self.followed else ""
         return "  ".join(part for part in (followed, self.filter_text) if part)
 
 

@@ -14,7 +14,7 @@ from tui.inspection import data_lines, message_line, moment
 from tui.judge import Judge
 from tui.sayings import address_of
 from tui.sections import Line, Link, Section, fields
-from tui.text import cell
+from tui.text import cell, name_or_did
 from tui.verbatim import escaped
 from tui.views import AgentRow, PeerState, Snapshot
 
@@ -59,7 +59,7 @@ def _agent(row: AgentRow, now_ms: int, glyphs: Glyphs) -> tuple[Line, ...]:
         text = f"{glyphs.marks['equivocates']} It signed two different announces with one revision."
         marks.append(Line(text=text, tone="bad"))
     return (
-        Line(text=cell(row.name, 64, pad=False) + (" (me)" if row.me else ""), tone="strong"),
+        Line(text=name_or_did(row.name, row.did) + (" (me)" if row.me else ""), tone="strong"),
         Line(text=f"{glyphs.peers[row.state]} {row.state}", tone="good" if row.state == "live" else "warn"),
         Line(text=STANDINGS[row.state]),
         *marks,
@@ -112,7 +112,7 @@ def _confirmed(body: Announce, now_ms: int, judge: Judge) -> tuple[Line, ...]:
     return tuple(
         Line(
             label=f"{item.rtt_ms} ms"[:11],
-            text=f"{cell(judge.mesh.name_of(item.peer), 64, pad=False)}, {moment(item.at_ms, now_ms)}",
+            text=f"{name_or_did(judge.mesh.name_of(item.peer), item.peer)}, {moment(item.at_ms, now_ms)}",
             link=Link("agent", item.peer),
         )
         for item in body.confirmed
@@ -137,8 +137,9 @@ def _tasks(row: AgentRow, snapshot: Snapshot) -> list[Line]:
 def _latest(row: AgentRow, snapshot: Snapshot, judge: Judge) -> list[Line]:
     found: list[Line] = []
     for entry in reversed(snapshot.entries):
-        if entry.message is not None and entry.message.sender == row.did:
-            line = message_line("", entry.message.id, entry, judge)
+        message = entry.message
+        if message is not None and message.sender == row.did and judge.verdict(entry) != "invalid":
+            line = message_line("", message.id, entry, judge)
             found.append(Line(text=line.text, link=Link("entry", str(entry.seq))))
             if len(found) == _LATEST:
                 break

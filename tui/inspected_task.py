@@ -13,7 +13,7 @@ from tui.inspection import data_lines, moment
 from tui.judge import Judge
 from tui.sayings import address_of, meaning_of
 from tui.sections import Line, Link, Section, fields, paragraph
-from tui.text import cell
+from tui.text import cell, name_or_did
 from tui.tones import of_task
 from tui.verbatim import escaped
 from tui.views import Snapshot, StageRow, TaskRow
@@ -144,4 +144,4 @@ def _refused(view: TaskView) -> Iterator[Line]:
 
 
 def _named(judge: Judge, did: str) -> str:
-    return cell(judge.mesh.name_of(did), 64, pad=False)
+    return name_or_did(judge.mesh.name_of(did), did)

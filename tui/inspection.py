@@ -16,7 +16,7 @@ from tui.judge import Judge
 from tui.moments import date_and_clock, relative
 from tui.sayings import address_of, meaning_of, said, who
 from tui.sections import Line, Link, Section, bounded, fields, paragraph
-from tui.text import cell
+from tui.text import cell, name_or_did
 from tui.tones import VERDICTS
 from tui.verbatim import escaped, tree
 from tui.views import Entry, Snapshot, Verdict
@@ -33,7 +33,6 @@ PROOFS: Final[Mapping[Verdict, str]] = {
     "pending": "Its signature is still to be checked: nothing is known of it yet.",
 }
 STAGES: Final = tuple(dict.fromkeys(rule.stage for rule in ERRORS.values()))
-_EVENT_MOST = 1 << 20  # characters; larger events are not taken apart
 _ANSWERS_MOST = 20
 
 
@@ -41,9 +40,9 @@ def entry_sections(entry: Entry, snapshot: Snapshot, judge: Judge, glyphs: Glyph
     """The sections of a line of the timeline."""
     verdict = judge.verdict(entry)
     message = entry.message
-    sections = [Section("Says", _says(entry, judge))] if message is not None or entry.words else []
+    sections = [Section("Says", _says(entry, verdict, judge))] if message is not None or entry.words else []
     sections.append(Section("Verdict", _verdict(entry, verdict, judge, glyphs)))
-    sections.append(Section("Who", _who(entry, snapshot, judge)))
+    sections.append(Section("Who", _who(entry, verdict, snapshot, judge)))
     sections.append(Section("When", _when(entry, snapshot.now_ms)))
     links = tuple(_links(entry, snapshot, judge))
     if links:
@@ -60,8 +59,8 @@ def entry_sections(entry: Entry, snapshot: Snapshot, judge: Judge, glyphs: Glyph
 def raw_sections(entry: Entry) -> list[Section]:
     """The carrier as it travelled; of what has none, the event."""
     arrival = entry.arrival
-    if len(arrival.event) > _EVENT_MOST:
-        return [Section("Event as it arrived", _verbatim(arrival.event))]
+    if not arrival.event:
+        return [Section("Event as it arrived", (Line(text="It was too large to be kept.", tone="warn"),))]
     carrier = None if entry.words else raw_carrier(arrival, entry.index)
     if carrier is None:
         return [Section("Event as it arrived", _verbatim(arrival.event))]
@@ -89,11 +88,11 @@ def _verbatim(text: str) -> tuple[Line, ...]:
     return (line, Line(text=rest, tone="warn")) if rest else (line,)
 
 
-def _says(entry: Entry, judge: Judge) -> tuple[Line, ...]:
+def _says(entry: Entry, verdict: Verdict, judge: Judge) -> tuple[Line, ...]:
     name_of = judge.mesh.name_of
     if entry.message is None:
         return (Line(text=said(entry, name_of), tone="strong"),)
-    text = f"{who(entry, name_of)} {said(entry, name_of)}"
+    text = f"{who(entry, name_of, verdict)} {said(entry, name_of)}"
     return (Line(text=entry.message.type, tone="accent"), Line(text=text, tone="strong"))
 
 
@@ -143,7 +142,7 @@ def checks_text(failed: str, direct: bool, glyphs: Glyphs) -> str:
 # -- who and when ----------------------------------------------------------------------------------------------
 
 
-def _who(entry: Entry, snapshot: Snapshot, judge: Judge) -> tuple[Line, ...]:
+def _who(entry: Entry, verdict: Verdict, snapshot: Snapshot, judge: Judge) -> tuple[Line, ...]:
     delivered = ("delivered by", address_of(entry.arrival.sender))
     message = entry.message
     if message is None:
@@ -156,7 +155,11 @@ def _who(entry: Entry, snapshot: Snapshot, judge: Judge) -> tuple[Line, ...]:
         for did in present(message.envelope.recipients, ())
     )
     return fields(
-        Line(label="name", text=_name(judge, message.sender), link=Link("agent", message.sender)),
+        Line(
+            label="claims to be" if verdict == "invalid" else "name",
+            text=_name(judge, message.sender),
+            link=Link("agent", message.sender),
+        ),
         ("identity", escaped(message.sender)),
         ("signed by", escaped(key)) if key != message.sender else None,
         delivered,
@@ -195,7 +198,7 @@ def _identifier(text: str) -> str:
 
 
 def _name(judge: Judge, did: str) -> str:
-    return cell(judge.mesh.name_of(did), 64, pad=False)
+    return name_or_did(judge.mesh.name_of(did), did)
 
 
 # -- what it belongs to ----------------------------------------------------------------------------------------
@@ -242,5 +245,5 @@ def message_line(label: str, message_id: str, entry: Entry | None, judge: Judge)
     text = escaped(message_id[:8])
     if entry is not None and entry.message is not None:
         name_of = judge.mesh.name_of
-        text += f" {entry.message.type}: {who(entry, name_of)} {said(entry, name_of, 120)}"
+        text += f" {entry.message.type}: {who(entry, name_of, judge.verdict(entry))} {said(entry, name_of, 120)}"
     return Line(label=label, text=text, link=Link("message", message_id))

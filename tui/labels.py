@@ -9,7 +9,7 @@ import msgspec
 
 from tui.glyphs import Glyphs
 from tui.raster import Canvas
-from tui.text import cell, width_of
+from tui.text import cell, name_or_did, width_of
 from tui.views import AgentRow
 
 TEXT_STYLES = (
@@ -94,7 +94,7 @@ def _labels(agent: AgentRow, glyphs: Glyphs, *, near: bool, pinned: bool) -> Ite
     signs += glyphs.marks["pinned"] if pinned else ""
     marks = [(signs, "bad" if style == "bad" else "faded")]
     name_style = style if agent.me else "label.near" if near else "label" if live else "faded"
-    name = cell(agent.name, _NAMES[0], pad=False) or cell(agent.did[-8:], 8, pad=False)
+    name = name_or_did(agent.name, agent.did, _NAMES[0])
     rest: Label = [marks] if signs else []
     if live and agent.load:
         filled, empty = glyphs.load_bar(agent.load, _BAR)

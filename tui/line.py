@@ -18,8 +18,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict  # an ``unbound`` message may become bound when an announce comes
     code: str  # why it is invalid or does not count
     type: str
-    sender: str  # did
-    name: str  # announced, cleaned; where no signature holds, the address
+    sender: str  # did, as claimed where it is invalid
+    name: str  # announced, cleaned; the address where no signature holds, or one of a key that may not speak for it
     address: str  # that delivered it, as the transport says
     thread: str  # id of the task, or of the message that opened the handshake
     task: str  # id of the task
@@ -29,7 +29,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def line_of(entry: Entry, judge: Judge) -> Line:
-    message, name_of = entry.message, judge.mesh.name_of
+    message, name_of, verdict = entry.message, judge.mesh.name_of, judge.verdict(entry)
     known = {"id": "", "type": "", "sender": "", "thread": "", "task": "", "sent_ms": 0}
     if message is not None:
         thread = message.envelope.thread
@@ -44,9 +44,9 @@ def line_of(entry: Entry, judge: Judge) -> Line:
     return msgspec.convert(
         known
         | {
-            "verdict": judge.verdict(entry),
+            "verdict": verdict,
             "code": judge.objection(entry),
-            "name": who(entry, name_of),
+            "name": who(entry, name_of, verdict),
             "address": entry.arrival.sender,
             "line": said(entry, name_of),
             "received_ms": entry.at_ms,

@@ -24,10 +24,11 @@ from tui.grounds import Grounds
 from tui.task_rows import TaskRows
 from tui.views import AgentRow, Counts, EdgeRow, Entry, Pulse, Snapshot, TaskRow, Verdict
 
-HISTORY = 5000  # lines of the timeline that can be scrolled back to
+HISTORY = 2500  # lines of the timeline that can be scrolled back to
 PULSE_MS = 1500
 _PULSES = 256
 _EARLY = 1000
+_REST_EVERY = 1000  # messages; what nobody looks at then takes a quarter of the room
 _HISTORY_BYTES = 32 << 20  # of raw events, whatever their number
 _PENDING_SHOWN = 50
 # How old rows may be: making them at every frame would cost more than drawing them.
@@ -127,6 +128,8 @@ class Model:
             self._tally.invalid += 1
             return
         self._tally.messages += 1
+        if not self._tally.messages % _REST_EVERY:
+            self.mesh.rest(self._task_rows.listed())
         if self.mesh.binding(message) != "relayed":
             self._note(entry, message)
 

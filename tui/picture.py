@@ -10,12 +10,13 @@ from math import cos, pi, sin
 
 import msgspec
 
+from tui.flows import flows
 from tui.glyphs import Dots, Glyphs
 from tui.labels import Cell, Span, write_nodes
 from tui.layout import Layout
 from tui.raster import Canvas, path
 from tui.text import cell
-from tui.views import AgentRow, Pulse, Selection, Snapshot, TaskRow
+from tui.views import AgentRow, Pulse, Selection, Snapshot
 
 LINE_STYLES = (
     "edge",
@@ -36,7 +37,6 @@ MOST_PULSES = 40  # drawn at once, the newest
 
 # The part of all dots that lines may fill before they get sparser.
 _CROWD: Mapping[Dots, float] = {"braille": 0.2, "block": 0.3, "ascii": 0.7}
-_RUNNING = frozenset({"submitted", "awarded", "working"})
 _SPACING, _SPEED, _DROP = 7, 8, 2  # of a flow: cells from drop to drop, cells a second, cells of a drop
 _TAIL = 0.3  # of a comet, in parts of its way
 _CIRCLE = tuple((cos(step * pi / 24), sin(step * pi / 24)) for step in range(48))
@@ -103,10 +103,10 @@ def compose(snapshot: Snapshot, layout: Layout, canvas: Canvas, *, glyphs: Glyph
         canvas.text((canvas.width - len(note)) // 2, canvas.height // 2, note, "rest")
         return NOTHING
     places = _spread(agents, layout, canvas)
-    flows = tuple(sorted({pair for task in snapshot.tasks for pair in _running(task) if set(pair) <= places.keys()}))
-    near = _draw_edges(snapshot, canvas, places, flows, selection.agent)
+    work = tuple(sorted(set(_between(snapshot, places))))
+    near = _draw_edges(snapshot, canvas, places, work, selection.agent)
     canvas.keep()
-    active = {did for pair in flows for did in pair}
+    active = {did for pair in work for did in pair}
     order = sorted(
         agents, key=lambda row: (not row.me, row.did not in near, row.did not in active, row.state != "live", row.did)
     )
@@ -114,7 +114,7 @@ def compose(snapshot: Snapshot, layout: Layout, canvas: Canvas, *, glyphs: Glyph
     hidden = len(snapshot.agents) - len(agents)
     if hidden:
         canvas.text(0, canvas.height - 1, f"+{hidden} not drawn", "rest")
-    return Scene(places, tuple(spans), flows, snapshot.pulses[-MOST_PULSES:])
+    return Scene(places, tuple(spans), work, snapshot.pulses[-MOST_PULSES:])
 
 
 def animate(scene: Scene, canvas: Canvas, now_ms: int) -> None:
@@ -132,10 +132,11 @@ def animate(scene: Scene, canvas: Canvas, now_ms: int) -> None:
                 _draw_ripple(canvas, scene.places[pulse.sender], age)
 
 
-def _running(task: TaskRow) -> Iterator[tuple[str, str]]:
-    for stage in task.stages:
-        if stage.state in _RUNNING and stage.executor and stage.executor != task.requester:
-            yield task.requester, stage.executor
+def _between(snapshot: Snapshot, places: Mapping[str, Cell]) -> Iterator[tuple[str, str]]:
+    """Requester and executor of what flows from one node to another."""
+    for flow in flows(snapshot):
+        if flow.requester != flow.executor and {flow.requester, flow.executor} <= places.keys():
+            yield flow.requester, flow.executor
 
 
 def _spread(agents: Iterable[AgentRow], layout: Layout, canvas: Canvas) -> dict[str, Cell]:
@@ -167,7 +168,7 @@ def _path(canvas: Canvas, start: Cell, end: Cell) -> list[tuple[int, int]]:
 
 
 def _draw_edges(
-    snapshot: Snapshot, canvas: Canvas, places: Mapping[str, Cell], flows: Iterable[tuple[str, str]], selected: str
+    snapshot: Snapshot, canvas: Canvas, places: Mapping[str, Cell], work: Iterable[tuple[str, str]], selected: str
 ) -> set[str]:
     """Lines between those who know each other. Gives the neighbours of the selected one."""
     near = set()
@@ -179,7 +180,7 @@ def _draw_edges(
             style, every = "edge.near", 1 if edge.mutual else 3
             near |= {edge.a, edge.b}
         canvas.line(*_dot(canvas, places[edge.a]), *_dot(canvas, places[edge.b]), style, every)
-    for requester, executor in flows:
+    for requester, executor in work:
         canvas.line(*_dot(canvas, places[requester]), *_dot(canvas, places[executor]), "edge.active", single)
         if selected in (requester, executor):
             near |= {requester, executor}

@@ -74,7 +74,7 @@ class Prompt(Horizontal):
         words.value = text
         words.cursor_position = len(text)
         self.add_class("open")
-        words.focus()
+        self.screen.set_focus(words)  # at once: the next key is for it
 
     def close(self) -> None:
         self.remove_class("open")

@@ -13,10 +13,14 @@ from tui.sharing import share
 from tui.sources import Key
 
 _CHUNK = 25  # some milliseconds of work
+_BYTES_MOST = 16 << 20  # of lines that are read but not asked for yet, beside the next chunk
 
 
 class ReadAhead:
-    """Events from ``position`` on, in order, every signature verified. ``depth`` chunks are under way at a time."""
+    """Events from ``position`` on, in order, every signature verified.
+
+    ``depth`` chunks are under way at a time, fewer where their lines are long.
+    """
 
     def __init__(self, recording: Recording, key: Key | None, pool: Executor, position: int, *, depth: int) -> None:
         self.position = position
@@ -57,6 +61,8 @@ class ReadAhead:
     def _ask(self, until: int) -> None:
         while len(self._chunks) < self._depth and self._asked < min(until, len(self._recording)):
             stop = self._recording.reach(self._asked, min(_CHUNK, until - self._asked))
+            if self._chunks and self._recording.size(self.position, stop) > _BYTES_MOST:
+                return
             self._chunks.append(self._pool.submit(self._load, self._asked, stop))
             self._asked = stop
 

@@ -122,6 +122,10 @@ class Recording:
         bytes_most = bisect_right(self._offsets, self._offsets[start + 1] + _SLICE_BYTES, start + 2) - 2
         return min(start + most, len(self), max(start + 1, bytes_most))
 
+    def size(self, start: int, stop: int) -> int:
+        """How many bytes the lines of these events are."""
+        return self._offsets[stop + 1] - self._offsets[start + 1]
+
     def slice(self, start: int, stop: int) -> Slice:
         """Read events and check the chain of their links. It changes nothing: any thread may do it."""
         before = self._glance(start).link

@@ -73,11 +73,14 @@ class Replaying(Base):
             return
         total = feed.player.status.total
         clock = _CLOCK.match(words)
-        if words.endswith("%") and words[:-1].replace(".", "", 1).isdigit():
+        if words.endswith("%") and words[:-1].replace(".", "", 1).isdecimal():
             feed.player.seek(round(total * min(100.0, float(words[:-1])) / 100))
-        elif words.isdigit() and len(words) < 16:
+        elif words.isdecimal() and len(words) < 16:
             feed.player.seek(int(words))
         elif clock is not None:
-            feed.seek_clock(*(int(part or 0) for part in clock.groups()))
+            try:
+                feed.seek_clock(*(int(part or 0) for part in clock.groups()))
+            except ValueError as error:
+                raise CommandError(str(error)) from None
         else:
             raise CommandError("Say where: :seek 1200, :seek 50% or :seek 12:03:04.")

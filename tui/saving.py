@@ -31,7 +31,7 @@ class Saving(Base):
         form, _, name = words.partition(" ")
         if form not in _ENDINGS:
             raise CommandError(f"Say which: :export {'|'.join(_ENDINGS)} [FILE].")
-        path = Path(name.strip() or time.strftime(f"clawnet-%Y%m%d-%H%M%S.{_ENDINGS[form]}")).expanduser()
+        path = _path(name.strip() or time.strftime(f"clawnet-%Y%m%d-%H%M%S.{_ENDINGS[form]}"))
         if form == "recording":
             self._record(path)
             return
@@ -41,8 +41,9 @@ class Saving(Base):
                 file.write(data)
         except FileExistsError:
             raise CommandError(f"{path} exists already; name another file.") from None
-        except OSError as error:
-            raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise CommandError(f"{path} cannot be written: {reason}.") from None
         self.say(f"Written: {path}")
 
     @work(group="record")
@@ -57,6 +58,8 @@ class Saving(Base):
                         await asyncio.sleep(0)
         except SourceError as error:
             self.say(str(error), "error")
+        except Exception as error:
+            self.failed(error)
         else:
             self.say(f"Written: {path}")
 
@@ -66,5 +69,13 @@ class Saving(Base):
         if form == "dot":
             return exports.dot(self.picture)
         if form == "json":
-            return exports.data(self.picture, self.feed.model)
+            return exports.data(self.picture, self.judge)
         return exports.without_web_fonts(self.export_screenshot())
+
+
+def _path(name: str) -> Path:
+    """The file of that name. Raises CommandError."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise CommandError(f"Nobody here has the home directory of {name}; write the whole path.") from None

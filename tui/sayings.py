@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from clawnet_proto.rendering import line
 from clawnet_proto.specification import ERRORS
-from tui.text import cell
-from tui.views import Entry
+from tui.text import cell, name_or_did
+from tui.views import Entry, Verdict
 
 _NAME = 48
 _SAID = 400
@@ -23,10 +23,10 @@ def address_of(uri: str) -> str:
     return cell(uri.removeprefix("matrix:u/"), _NAME, pad=False)
 
 
-def who(entry: Entry, name_of: Callable[[str], str]) -> str:
-    """The sender's name; for what no signature vouches for, the address it came from."""
-    if entry.message is not None:
-        return cell(name_of(entry.message.sender), _NAME, pad=False)
+def who(entry: Entry, name_of: Callable[[str], str], verdict: Verdict) -> str:
+    """The sender's name; the address it came from for what no signature vouches for, or one of a key that may not."""
+    if entry.message is not None and verdict != "invalid":
+        return name_or_did(name_of(entry.message.sender), entry.message.sender, _NAME)
     return address_of(entry.arrival.sender)
 
 
@@ -40,7 +40,7 @@ def kind(entry: Entry) -> str:
 def said(entry: Entry, name_of: Callable[[str], str], width: int = _SAID) -> str:
     """What it says, in one clean line."""
     if entry.message is not None:
-        return cell(line(entry.message, name_of), width, pad=False)
+        return cell(line(entry.message, lambda did: name_or_did(name_of(did), did)), width, pad=False)
     if entry.pending:
         return cell("its signature is still to be checked", width, pad=False)
     if entry.code:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -75,9 +74,18 @@ def fields(*pairs: tuple[str, str] | Line | None) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def wrap(sections: Iterable[Section], width: int, rule: str) -> list[Wrapped]:
-    """Everything, ``width`` cells wide; ``rule`` draws the headings."""
+Known: TypeAlias = dict[tuple[Line, int], tuple[Spans, ...]]
+"""Lines that were wrapped to a width."""
+
+
+def wrap(sections: Iterable[Section], width: int, rule: str, known: Known | None = None) -> list[Wrapped]:
+    """Everything, ``width`` cells wide; ``rule`` draws the headings.
+
+    ``known`` spares what was wrapped the last time; afterwards it holds what was wrapped now, and nothing else.
+    """
     found: list[Wrapped] = []
+    before = known or {}
+    now: Known = {}
     for section in sections:
         if found:
             found.append(Wrapped((("", "plain"),)))
@@ -85,11 +93,15 @@ def wrap(sections: Iterable[Section], width: int, rule: str) -> list[Wrapped]:
         rest = max(0, width - width_of(heading) - 1)
         found.append(Wrapped(((heading, "strong"), (" ", "plain"), (rule * rest, "faint"))))
         for line in section.lines:
-            found += [Wrapped(spans, line.link) for spans in _wrap(line, width)]
+            key = line, width
+            now[key] = before.get(key) or _wrap(line, width)
+            found += [Wrapped(spans, line.link) for spans in now[key]]
+    if known is not None:
+        known.clear()
+        known.update(now)
     return found
 
 
-@lru_cache(maxsize=1024)
 def _wrap(line: Line, width: int) -> tuple[Spans, ...]:
     tone: Tone = "link" if line.link is not None and line.tone == "plain" else line.tone
     if line.verbatim:

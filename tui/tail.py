@@ -52,6 +52,10 @@ class Lines:
             agent_of=self._agent,
         )
 
+    def enter(self, room: str) -> None:
+        """This is the room, if it is not known yet."""
+        self._model.enter(room)
+
     def of(self, arrival: Arrival) -> Iterator[str]:
         """A line for each message in it that fits the filter, without its line break."""
         self._now_ms = arrival.received_ms
@@ -66,11 +70,11 @@ class Lines:
         return self._model.snapshot(0).entries[-count:] if count else ()
 
     def _as_text(self, entry: Entry) -> str:
-        message, name_of = entry.message, self._model.mesh.name_of
+        message, name_of, verdict = entry.message, self._model.mesh.name_of, self._model.verdict(entry)
         identity = "-" if message is None else short(message.id)
         objection = "" if message is None else self._model.objection(entry)
-        parts = [clock(entry.at_ms), self._model.verdict(entry), identity, kind(entry) or "-"]
-        told = f"{' '.join(parts)} {who(entry, name_of)}: {said(entry, name_of)}"
+        parts = [clock(entry.at_ms), verdict, identity, kind(entry) or "-"]
+        told = f"{' '.join(parts)} {who(entry, name_of, verdict)}: {said(entry, name_of)}"
         return f"{told} ({objection})" if objection else told
 
     def _as_data(self, entry: Entry) -> str:
@@ -93,6 +97,8 @@ async def tail(source: Source, lines: Lines, out: TextIO, *, told: Callable[[Lin
     running.add_done_callback(lambda _: waiting.put_nowait(None))
     try:
         while (arrivals := await waiting.get()) is not None:
+            if source.room:
+                lines.enter(source.room)
             _print(arrivals, lines, out)
         running.result()
     finally:

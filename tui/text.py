@@ -89,6 +89,11 @@ def _cell(text: str, more: bool, width: int, pad: bool) -> str:
     return shown + " " * (width - width_of(shown)) if pad else shown
 
 
+def name_or_did(name: str, did: str, width: int = 64) -> str:
+    """A name as it is shown in at most ``width`` cells; the end of the identity for one in which nothing shows."""
+    return cell(name, width, pad=False) or cell(did[-8:], min(width, 8), pad=False)
+
+
 def lines(text: str, width: int, most: int) -> list[str]:
     """Text of several lines, wrapped at spaces to ``width`` cells and at most ``most`` lines; not filled up.
 

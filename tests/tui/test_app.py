@@ -217,15 +217,15 @@ class TestChoosing:
     async def test_escape_takes_back_one_thing_at_a_time(self) -> None:
         async with running() as (app, pilot):
             await press(app, pilot, "2", "down", "f", "z", "space")
-            assert app.zoomed and app.followed and app.selection.agent and app.frozen_at is not None
+            assert app.zoomed and app.followed and app.selection.agent and app.frozen is not None
             await press(app, pilot, "escape")
             assert not app.zoomed and app.followed
             await press(app, pilot, "escape")
             assert not app.followed and app.selection.agent
             await press(app, pilot, "escape")
-            assert app.selection == Selection() and app.frozen_at is not None
+            assert app.selection == Selection() and app.frozen is not None
             await press(app, pilot, "escape")
-            assert app.frozen_at is None
+            assert app.frozen is None
 
 
 class TestFilter:
@@ -428,7 +428,7 @@ class TestEverythingElse:
                 await press(app, pilot, "colon", *("space" if c == " " else c for c in typed), "enter")
             row = app.picture.agent(app.followed)
             assert row is not None and row.name == "bert"
-            assert app.frozen_at is not None and app.zoomed and app.theme == "nord"
+            assert app.frozen is not None and app.zoomed and app.theme == "nord"
             assert app.query_one(MeshPane).glyphs == "ascii"
             await press(app, pilot, "colon", *"help", "enter")
             assert isinstance(app.screen, HelpScreen)
@@ -460,9 +460,9 @@ class TestEverythingElse:
     async def test_a_keymap_gives_other_keys(self) -> None:
         async with running(keymap={"freeze": "F", "quit": "ctrl+q"}) as (app, pilot):
             await press(app, pilot, "q", "space")
-            assert app.is_running and app.frozen_at is None
+            assert app.is_running and app.frozen is None
             await press(app, pilot, "F")
-            assert app.frozen_at is not None
+            assert app.frozen is not None
 
 
 class TestLink:

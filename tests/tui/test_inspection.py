@@ -21,7 +21,7 @@ from tui.inspected_agent import STANDINGS, agent_sections
 from tui.inspected_task import task_sections
 from tui.inspection import PROOFS, STAGES, checks_text, entry_sections, moment, raw_sections
 from tui.moments import clock, relative, span
-from tui.sections import TEXT_MOST, Line, Link, Section, paragraph, wrap
+from tui.sections import TEXT_MOST, Known, Line, Link, Section, paragraph, wrap
 from tui.spans import text_of
 from tui.text import width_of
 from tui.verbatim import escaped, pieces, quoted, tree
@@ -203,8 +203,8 @@ def test_ten_megabytes_are_cut_with_a_sentence_and_sixteen_kilobytes_are_not() -
         assert entry.code == "size.carrier"
         lines = drawn([*inspect(room, entry), *raw_sections(entry)])
         harmless(lines, 60)
-        assert any("are shown" in line for line in lines)
-        assert sum(map(len, lines)) < 400_000
+        assert any("too large to be kept" in line for line in lines)
+        assert sum(map(len, lines)) < 4000
     lines = drawn([Section("Text", paragraph("word " * 3200))], 80)
     assert sum(line.count("word") for line in lines) == 3200
 
@@ -353,3 +353,15 @@ def test_times_are_short_and_never_fail() -> None:
 
 def test_a_selection_is_about_nothing_at_first() -> None:
     assert Selection().about == ""
+
+
+def test_of_what_was_wrapped_only_what_is_shown_is_kept() -> None:
+    known: Known = {}
+    first = [Section("Text", (Line(text="one " * 40), Line(text="two")))]
+    wrapped = wrap(first, 40, "-", known)
+    assert {line.text for line, _ in known} == {"one " * 40, "two"}
+    kept = known[first[0].lines[1], 40]
+    other = [Section("Text", (Line(text="two"), Line(text="three")))]
+    assert wrap(other, 40, "-", known) == wrap(other, 40, "-") != wrapped
+    assert {line.text for line, _ in known} == {"two", "three"}
+    assert known[first[0].lines[1], 40] is kept

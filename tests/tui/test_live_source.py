@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bots.cli.selection import Selection
@@ -18,6 +19,8 @@ from bots.config import Config
 from bots.control import ControlServer, socket_path
 from bots.paths import Paths
 from bots.service import Service
+from bots.transports import Delivery
+from bots.transports.matrix.config import MatrixConfig
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import Member, Room, identity_of
 from tests.agent.virtual_time import until
@@ -27,7 +30,7 @@ from tui.checking import check
 from tui.sources import Link, Source, SourceError
 from tui.sources.live import LiveOptions, open_source
 from tui.sources.live.agent import AgentSource
-from tui.sources.live.observer import Observer
+from tui.sources.live.observer import Observer, _Reading
 
 HOMESERVER = "http://127.0.0.1:9"
 USER = "@me:example.org"
@@ -174,6 +177,28 @@ class TestNobodyAnswers:
             await until(lambda: len(screen.links) >= 3, 20)
             assert {link.state for link in screen.links} == {"connecting"}
             assert screen.links[-1].detail.startswith(f"The homeserver {HOMESERVER} cannot be reached")
+
+
+class TestAnObserver:
+    async def test_says_which_room_it_is_before_anything_of_it_is_handed_over(self, tmp_path: Path) -> None:
+        config = MatrixConfig(homeserver=HOMESERVER, user=USER, rooms=(ROOM,), reads_only=True)
+        observer = Observer(config, tmp_path, lambda: "")
+        assert observer.room == ""
+        seen: list[str] = []
+
+        def deliver(_: Sequence[Arrival]) -> None:
+            seen.append(observer.room)
+
+        reading = _Reading(config, tmp_path / "login", lambda: "", observer._entered, deliver, lambda _: None)
+        event = Delivery(
+            transport="matrix", plane="direct", room="", sender="matrix:u/eve:example.org", event_id="", event="{}",
+            received_ms=1, live=True,
+        )  # fmt: skip
+        reading.commit("matrix", [event], "")
+        assert observer.room == "" and not seen
+        reading.commit("matrix", [msgspec.structs.replace(event, plane="room", room=ROOM_URI)], "")
+        assert seen == [ROOM_URI] == [observer.room]
+        await reading._transport.close()
 
 
 class TestBesideAnAgent:

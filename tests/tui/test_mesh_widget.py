@@ -21,7 +21,7 @@ NAMES = ("ada", "bob", "cyd", "dan")
 AGENTS = tuple(AgentRow(did=f"did:key:{name}", name=name, kind="ai", state="live") for name in NAMES)
 EDGES = tuple(EdgeRow(a=a.did, b=b.did, rtt_ms=9, at_ms=NOW, mutual=True) for a, b in itertools.pairwise(AGENTS))
 CALM = Snapshot(now_ms=NOW, agents=AGENTS, edges=EDGES)
-STAGE = StageRow(id="answer", kind="chat", state="working", executor=AGENTS[1].did)
+STAGE = StageRow(id="answer", kind="chat", state="working", executor=AGENTS[1].did, lease_until_ms=NOW)
 BUSY = Snapshot(
     now_ms=NOW,
     agents=AGENTS,

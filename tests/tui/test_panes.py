@@ -288,8 +288,75 @@ async def test_a_task_that_moves_up_takes_the_cursor_along() -> None:
 async def test_where_there_is_no_room_for_the_pipeline_its_signs_still_tell_how_far_it_is() -> None:
     pane = TasksPane()
     app = OnePane(pane)
-    async with app.run_test(size=(48, 20)) as pilot:
+    async with app.run_test(size=(48, 8)) as pilot:
         await pilot.pause()
         await showing(pilot, pane, snapshot(tasks=(task_row(),)), Selection(), Model())
         (line,) = [line for line in screen(app) if "Write a tale" in line]
         assert "✓◐○  1/3" in line and "draft" not in line
+
+
+async def test_where_it_is_narrow_but_high_the_pipeline_has_a_line_of_its_own() -> None:
+    pane = TasksPane()
+    app = OnePane(pane)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        other = task_row("u" * 43, title="Another tale")
+        await showing(pilot, pane, snapshot(tasks=(task_row(), other)), Selection(), Model())
+        first, below, second = screen(app)[2:5]
+        assert "◐ Write a tale" in first and " 21.0 " in first and "12s" in first
+        assert "draft ✓ did:ada → critique ◐ did:bert 37 tok → revise" in below
+        assert "◐ Another tale" in second
+        await pilot.click(offset=Offset(5, 5))  # the second line of the second task
+        assert pane.cursor == "u" * 43 and app.chosen == [("task", "u" * 43, False)]
+        await pilot.press("k", "enter")
+        lines = screen(app)[2:]
+        assert lines[0][1] == lines[1][1] == "▌" != lines[2][1]
+        assert "├─ ✓ draft" in lines[2] and "90 tok" in lines[2] and "│    Once" in lines[3]
+        assert "└─ ○ revise" in lines[6] and "reads draft, critique" in lines[7]
+        assert "Another tale" in lines[8]
+
+
+async def test_a_pipeline_that_is_too_long_leaves_out_what_the_finished_stages_were_called() -> None:
+    pane = TasksPane()
+    app = OnePane(pane)
+    async with app.run_test(size=(44, 20)) as pilot:
+        await pilot.pause()
+        await showing(pilot, pane, snapshot(tasks=(task_row(),)), Selection(), Model())
+        assert "   ✓ did:ada → critique ◐ did:bert 37 tok" in screen(app)[3]
+
+
+async def test_rows_of_two_lines_scroll_as_others_do() -> None:
+    pane = TasksPane()
+    app = OnePane(pane)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await pilot.pause()
+        tasks = tuple(task_row(f"{n:043}", title=f"Tale {n}") for n in range(30))
+        await showing(pilot, pane, snapshot(tasks=tasks), Selection(), Model())
+        assert pane.page == 8
+        await pilot.press("G")
+        assert "Tale 29" in screen(app)[-4] and "Tale 22" in screen(app)[2] and pane.top == 22
+        await pilot.press("pageup")
+        assert pane.cursor == tasks[22].id
+        await pilot.press("g")
+        assert "Tale 0" in screen(app)[2]
+        await pilot.resize_terminal(60, 9)
+        assert "Tale 0" in screen(app)[2] and "Tale 1" in screen(app)[3]
+
+
+async def test_a_few_agents_in_a_narrow_pane_say_below_what_they_can_offer_and_want() -> None:
+    pane = AgentsPane()
+    app = OnePane(pane)
+    gone = AgentRow(did="did:9", name="zoe", kind="ai", state="left", region="eu")
+    few = agents(2, role="writer", models=("gemma3-270m",), offers=("drafts",), wants=("reviews",), slots=2, running=1)
+    async with app.run_test(size=(48, 12)) as pilot:
+        await pilot.pause()
+        await showing(pilot, pane, snapshot(agents=(*few, gone)), Selection(), Model())
+        first, below = screen(app)[2:4]
+        assert "agent 000" in first and "writer" in first and "━━╌╌ 1/2" in first and "gemma3" not in first
+        assert "  gemma3-270m, offers drafts, wants reviews" in below
+        assert "zoe" in screen(app)[6] and "  left in eu" in screen(app)[7]
+        await showing(
+            pilot, pane, snapshot(agents=agents(5, models=("gemma3",), slots=2, running=1)), Selection(), Model()
+        )
+        lines = screen(app)[2:7]
+        assert all(f"agent 00{n}" in lines[n] and "gemma3" in lines[n] and "1/2" in lines[n] for n in range(5))

@@ -71,7 +71,7 @@ def room(*agents: AgentRow, **more: object) -> Snapshot:
 
 
 def working(requester: str, executor: str, state: str = "working") -> TaskRow:
-    stage = StageRow(id="answer", kind="chat", state=state, executor=did(executor))
+    stage = StageRow(id="answer", kind="chat", state=state, executor=did(executor), lease_until_ms=NOW)
     return TaskRow(
         id="task", title="", state=state, requester=did(requester), ours=False, privacy="public", stages=(stage,)
     )
@@ -214,7 +214,7 @@ class TestWhatMoves:
         frames = [drawing.at(NOW + passed) for passed in range(0, 1000, 250)]
         assert all(frame != other for frame, other in itertools.pairwise(frames))
 
-    @pytest.mark.parametrize("state", ["completed", "failed", "canceled", "lapsed", "rejected", "input_required"])
+    @pytest.mark.parametrize("state", ["completed", "failed", "canceled", "lapsed", "rejected", "submitted"])
     def test_a_task_that_does_not_run_does_not_flow(self, glyphs: str, state: str) -> None:
         drawing = Drawing(room(*TRIO, tasks=(working("ada", "bob", state),)), glyphs=glyphs)
         assert not drawing.scene.moving(NOW)

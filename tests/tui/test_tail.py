@@ -18,7 +18,7 @@ import pytest
 
 from clawnet_proto.rendering import short
 from tests.proto import samples
-from tests.proto.authoring import Author
+from tests.proto.authoring import ROOM, Author
 from tests.tui.watched import Errand, Given, Watched, write_recording
 from tui.arrivals import Arrival
 from tui.filters import FilterError, parse
@@ -97,7 +97,7 @@ class TestALine:
 
     def test_tells_the_verdict_as_it_is_known_then(self, errand: Errand) -> None:
         announce, start = errand.arrivals[0], errand.arrivals[5]
-        assert [line.split()[1] for line in printed([start, announce])] == ["unbound", "bound"]
+        assert [line.split()[1] for line in printed([start, announce], room=ROOM)] == ["unbound", "bound"]
 
     def test_for_programs_is_an_object(self, errand: Errand) -> None:
         lines = printed(errand.arrivals, as_json=True)

@@ -186,3 +186,15 @@ async def test_in_a_rush_what_does_not_count_is_told_as_soon_as_it_is_over() -> 
         pane.calm()
         await pilot.pause()
         assert seen(app).count("task.not_permitted awards draft") == 3
+
+
+async def test_where_it_is_narrow_the_type_is_its_last_word() -> None:
+    room = Errand()
+    for width, shown in ((70, " award   "), (160, " task.award ")):
+        pane = TimelinePane()
+        app = OnePane(pane)
+        async with app.run_test(size=(width, 24)) as pilot:
+            await pilot.pause()
+            await showing(pilot, pane, room.snapshot(), Selection(), room.model)
+            (line,) = [line for line in screen(app) if "awards draft" in line]
+            assert shown in line and " bound " in line

@@ -8,9 +8,9 @@ from math import cos, hypot, isfinite, pi, sin
 from xml.sax.saxutils import escape, quoteattr
 
 from tui.exports.screen import LOCAL_FONTS
-from tui.exports.work import running
+from tui.flows import flows
 from tui.moments import date_and_clock
-from tui.text import cell
+from tui.text import cell, name_or_did
 from tui.views import AgentRow, Snapshot
 
 Point = tuple[float, float]
@@ -91,11 +91,12 @@ def _nodes(snapshot: Snapshot, places: Mapping[str, Point]) -> Iterator[str]:
         x, y = places[row.did]
         pale = "" if row.state == "live" else ' opacity="0.6"'
         yield f'<g transform="translate({x:.1f} {y:.1f})"{pale}>'
-        yield f"<title>{_text(f'{row.name} {row.did} {row.state}: {row.description}')}</title>"
+        yield f"<title>{_text(f'{name_or_did(row.name, row.did)} {row.did} {row.state}: {row.description}')}</title>"
         yield _shape(row)
         yield from _load(row)
+        name = ("me: " if row.me else "") + name_or_did(row.name, row.did, 24)
         state = "" if row.state == "live" else f" ({row.state})"
-        yield f'<text y="36" {_HALO}>{_text(("me: " if row.me else "") + cell(row.name, 24, pad=False) + state)}</text>'
+        yield f'<text y="36" {_HALO}>{_text(name + state)}</text>'
         yield f'<text y="50" font-size="11" fill="{_PALE}" {_HALO}>{_text(row.role, 24)}</text>'
         yield "</g>"
     yield "</g>"
@@ -127,9 +128,7 @@ def _load(row: AgentRow) -> Iterator[str]:
 def _work(snapshot: Snapshot, places: Mapping[str, Point]) -> Iterator[str]:
     yield f'<g id="work" fill="none" stroke="{_WORK}" stroke-width="2" text-anchor="middle" font-size="11">'
     drawn: dict[Point, int] = {}  # labels at one place go below each other
-    for work in running(snapshot.tasks):
-        if work.requester not in places or work.executor not in places:
-            continue
+    for work in flows(snapshot):
         path, place = _arrow(places[work.requester], places[work.executor])
         line = drawn[place] = drawn.get(place, -1) + 1
         label = _text(work.label + (", waits for an answer" if work.state == "input_required" else ""), 60)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC
 
-from tui.exports.work import running
+from tui.flows import flows
 from tui.moments import date_and_clock
-from tui.text import cell
+from tui.text import cell, name_or_did
 from tui.views import AgentRow, PeerState, Snapshot
 
 _SHAPES = {"human": "box", "ai": "ellipse", "hybrid": "hexagon", "system": "diamond"}
@@ -25,25 +25,20 @@ def dot(snapshot: Snapshot) -> str:
         f"  node [{_attributes(fontname='monospace')}];",
         f"  edge [{_attributes(fontname='monospace', fontsize=10)}];",
     ]
-    known = {row.did for row in snapshot.agents}
     lines += [f"  {quoted(row.did)} [{_node(row)}];" for row in snapshot.agents]
     for edge in snapshot.edges:
         attributes = _attributes(
             dir="none", kind="handshake", label=f"{edge.rtt_ms} ms", style="solid" if edge.mutual else "dashed"
         )
         lines.append(f"  {quoted(edge.a)} -> {quoted(edge.b)} [{attributes}];")
-        known |= {edge.a, edge.b}
-    for work in running(snapshot.tasks):
+    for work in flows(snapshot):
         attributes = _attributes(kind="work", label=work.label, state=work.state, color="blue", fontcolor="blue")
         lines.append(f"  {quoted(work.requester)} -> {quoted(work.executor)} [{attributes}];")
-        for did in {work.requester, work.executor} - known:
-            known.add(did)
-            lines.append(f"  {quoted(did)} [{_attributes(label=did[-8:], style='dotted')}];")
     return "\n".join([*lines, "}", ""])
 
 
 def _node(row: AgentRow) -> str:
-    name = cell(row.name, 64, pad=False)
+    name = name_or_did(row.name, row.did)
     return _attributes(
         label=f"{name} (me)" if row.me else name,
         shape=_SHAPES.get(row.kind, "ellipse"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tui.columns import Column, line, places, titles
+from msgspec import structs
+
+from tui.columns import Column, Place, line, places, titles
 from tui.judge import Judge
 from tui.moments import span
-from tui.spans import Span, Spans, Tone
-from tui.text import cell
+from tui.spans import Span, Spans, Tone, fit
+from tui.text import cell, name_or_did
 from tui.tones import PEERS
 from tui.views import AgentRow, Selection, Snapshot
 from tui.widgets.lines import Kind
@@ -19,7 +21,7 @@ COLUMNS: Final = (
     Column(key="sign", least=1, priority=99),
     Column(key="name", title="name", least=9, most=20, weight=4, priority=100),
     Column(key="mark", least=1, priority=98),
-    Column(key="state", title="state", least=8, priority=35),
+    Column(key="state", title="state", least=8, priority=15),
     Column(key="role", title="role", least=8, most=14, weight=1, priority=65),
     Column(key="models", title="models", least=12, most=34, weight=5, priority=60),
     Column(key="load", title="load", least=8, most=10, weight=1, priority=80),
@@ -29,8 +31,15 @@ COLUMNS: Final = (
     Column(key="wants", title="wants", least=8, most=24, weight=2, priority=30),
     Column(key="region", title="region", least=7, most=12, weight=1, priority=20),
 )
+# Where there is no room even for the models, or each row has a second line for them.
+_LEAST: Final[Mapping[str, int]] = {"name": 8, "role": 6, "models": 7, "load": 4, "seen": 4}
+_NARROW: Final = tuple(
+    structs.replace(column, least=_LEAST.get(column.key, column.least)) for column in COLUMNS if column.priority >= 60
+)
+_ABOVE: Final = tuple(column for column in COLUMNS if column.priority > 60)
 
 _BAR = 4
+_IN_FULL = 8  # cells of a load with its bar
 _SORTS: Final[Mapping[str, Callable[[AgentRow], Any]]] = {
     "": lambda row: (),
     "name": lambda row: (),
@@ -118,8 +127,20 @@ class AgentsPane(Rows):
     def meaning(self, key: str) -> tuple[Kind, str] | None:
         return ("agent", key) if key in self._places else None
 
-    def header(self, width: int) -> Spans:
+    @property
+    def two_lines(self) -> bool:
+        """There is no room for everything side by side, but below each other there is, for everybody."""
+        width, height = self.content_size
+        return 0 < 2 * len(self._rows) < height and len(places(COLUMNS, max(0, width - 1))) < len(COLUMNS)
+
+    def _placed(self, width: int) -> tuple[Place, ...]:
+        if self.two_lines:
+            return places(_ABOVE, width)
         placed = places(COLUMNS, width)
+        return placed if any(place.column.key == "models" for place in placed) else places(_NARROW, width)
+
+    def header(self, width: int) -> Spans:
+        placed = self._placed(width)
         if not self._sort:
             return titles(placed)
         down = self.glyphs.arrows["down"]
@@ -130,40 +151,55 @@ class AgentsPane(Rows):
         return line(placed, cells)
 
     def draw(self, index: int, width: int) -> Spans:
-        return agent_line(self._rows[index], width, self._now_ms, self)
+        return agent_line(self._rows[index], self._placed(width), self._now_ms, self)
+
+    def draw_below(self, index: int, width: int) -> Spans:
+        row = self._rows[index]
+        known = (("", row.models), ("offers ", row.offers), ("wants ", row.wants), ("in ", (row.region,)))
+        said = [label + _listed(names) for label, names in known if any(names)]
+        state: Span = ("" if row.state == "live" else f"{row.state} ", PEERS[row.state])
+        return fit((("  ", "plain"), state, (", ".join(said), "muted")), width)
 
 
-def agent_line(row: AgentRow, width: int, now_ms: int, pane: Rows) -> Spans:
-    """One agent in ``width`` cells."""
+def agent_line(row: AgentRow, placed: Sequence[Place], now_ms: int, pane: Rows) -> Spans:
+    """One agent in these columns."""
     glyphs = pane.glyphs
     live = row.state == "live"
     tone: Tone = "plain" if live else "muted"
     state_tone = PEERS[row.state]
     name_tone: Tone = "accent" if row.me else "strong" if live else "muted"
-    filled, rest = glyphs.load_bar(row.load, _BAR)
-    busy: Tone = "bad" if row.load >= 1 and row.waiting else "warn" if row.load >= 1 else "good"
-    load: tuple[Span, ...] = ()
-    if row.slots:
-        work = f" {min(row.running + row.waiting, 999)}/{min(row.slots, 999)}"
-        load = ((filled, busy if live else "muted"), (rest, "faint"), (work, tone))
+    widths = {place.column.key: place.width for place in placed}
     rtt = (
         f"{row.rtt_ms}ms" if 0 <= row.rtt_ms < 1000 else f"{min(row.rtt_ms / 1000, 99):.1f}s" if row.rtt_ms >= 0 else ""
     )
     cells: dict[str, tuple[Span, ...]] = {
         "sign": ((glyphs.node("me" if row.me else row.kind, live=live), "accent" if row.me else state_tone),),
-        "name": (*_marks(row, pane), (cell(row.name, 64, pad=False), name_tone), *_keys(row)),
+        "name": (*_marks(row, pane), (name_or_did(row.name, row.did), name_tone), *_keys(row)),
         "mark": ((glyphs.peers[row.state], state_tone),),
         "state": ((row.state, "muted" if live else state_tone),),
         "role": ((cell(row.role, 32, pad=False), tone),),
         "models": ((_listed(row.models), tone),),
-        "load": load,
+        "load": _load(row, widths.get("load", 0), pane),
         "rtt": ((rtt, "muted"),),
         "seen": ((span(now_ms - row.heard_ms) if row.heard_ms else "", "muted"),),
         "offers": ((_listed(row.offers), "muted"),),
         "wants": ((_listed(row.wants), "muted"),),
         "region": ((cell(row.region, 32, pad=False), "muted"),),
     }
-    return line(places(COLUMNS, width), cells)
+    return line(placed, cells)
+
+
+def _load(row: AgentRow, width: int, pane: Rows) -> tuple[Span, ...]:
+    """Work in hand by slots, with a bar where there is room for one."""
+    if not row.slots:
+        return ()
+    live = row.state == "live"
+    tone: Tone = "muted" if not live else "good" if row.load < 1 else "bad" if row.waiting else "warn"
+    work = f"{min(row.running + row.waiting, 999)}/{min(row.slots, 999)}"
+    if width < _IN_FULL:
+        return ((work, tone),)
+    filled, rest = pane.glyphs.load_bar(row.load, _BAR)
+    return (filled, tone), (rest, "faint"), (f" {work}", "plain" if live else "muted")
 
 
 def _marks(row: AgentRow, pane: Rows) -> tuple[Span, ...]:

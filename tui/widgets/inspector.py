@@ -7,7 +7,7 @@ from tui.inspected_agent import agent_sections
 from tui.inspected_task import task_sections
 from tui.inspection import entry_sections, raw_sections
 from tui.judge import Judge
-from tui.sections import Section, Wrapped, wrap
+from tui.sections import Known, Section, Wrapped, wrap
 from tui.spans import Spans
 from tui.views import Entry, Selection, Snapshot
 from tui.widgets.lines import Kind
@@ -27,6 +27,7 @@ class InspectorPane(Rows):
         self._seen: tuple[object, ...] = ()
         self._sections: list[Section] = []
         self._wrapped: list[Wrapped] = []
+        self._known: Known = {}
         self._width = 0
         self._raw = False
         self._entry: Entry | None = None  # kept when it has left the history
@@ -99,7 +100,7 @@ class InspectorPane(Rows):
 
     def _wrap(self) -> None:
         self._width = max(1, self.content_size.width - 1)
-        self._wrapped = wrap(self._sections, self._width, self.glyphs.box["across"])
+        self._wrapped = wrap(self._sections, self._width, self.glyphs.box["across"], self._known)
         self.settle()
 
     def adjust(self) -> None:

@@ -74,6 +74,15 @@ class Rows(Lines, can_focus=True):
         """The row, in ``width`` cells."""
         raise NotImplementedError
 
+    def draw_below(self, index: int, width: int) -> Spans:
+        """The second line of the row, where rows have two."""
+        raise NotImplementedError
+
+    @property
+    def two_lines(self) -> bool:
+        """Whether each row has a second line, for what there is no room for in the first one."""
+        return False
+
     def header(self, width: int) -> Spans:
         """The line above the rows; () if there is none."""
         return ()
@@ -89,21 +98,27 @@ class Rows(Lines, can_focus=True):
     @property
     def page(self) -> int:
         """How many rows are visible at once."""
-        return max(0, self.content_size.height - self.has_header)
+        return max(0, self.content_size.height - self.has_header) // (1 + self.two_lines)
 
     def line_at(self, y: int) -> tuple[Spans, bool]:
         width = self.content_size.width
         row = y - self.has_header
         if row < 0:
             return self._blank(1) + self.header(max(0, width - 1)), False
-        index = self.top + row
+        below = self.two_lines and row % 2 == 1
+        index = self._index_at(row)
         if index >= self.count():
             said: Span = (self.empty if not self.count() and row == 0 else "", "muted")
             return (*self._blank(1), said), False
         key = self.key_at(index)
         here = bool(key) and key == self.cursor
         mark: Span = (self._cursor_mark(), "accent") if here else (" ", "plain")
-        return (mark, *self.draw(index, max(0, width - 1))), here
+        draw = self.draw_below if below else self.draw
+        return (mark, *draw(index, max(0, width - 1))), here
+
+    def _index_at(self, line: int) -> int:
+        """The row that has a line, of those below the header."""
+        return self.top + line // (1 + self.two_lines)
 
     def _cursor_mark(self) -> str:
         if self.glyphs.dots == "ascii":
@@ -214,7 +229,7 @@ class Rows(Lines, can_focus=True):
         if offset is None or offset.y < self.has_header:
             return
         event.stop()
-        index = self.top + offset.y - self.has_header
+        index = self._index_at(offset.y - self.has_header)
         if index < self.count() and self.key_at(index):
             self.go(index)
             if event.chain == 2:

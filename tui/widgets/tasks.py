@@ -8,7 +8,7 @@ from tui.columns import Column, line, places, titles
 from tui.judge import Judge
 from tui.moments import span
 from tui.spans import Span, Spans, Tone, fit
-from tui.text import cell
+from tui.text import cell, name_or_did, width_of
 from tui.tones import of_task, running
 from tui.views import Selection, Snapshot, StageRow, TaskRow
 from tui.widgets.lines import Kind
@@ -27,15 +27,27 @@ COLUMNS: Final = (
 STAGES: Final = (
     Column(key="sign", least=1, priority=99),
     Column(key="id", least=9, most=16, weight=1, priority=100),
-    Column(key="state", least=14, priority=60),
+    Column(key="state", least=14, priority=50),
     Column(key="who", least=9, most=18, weight=1, priority=90),
     Column(key="model", least=10, most=24, weight=1, priority=40),
     Column(key="tokens", least=8, priority=85, right=True),
-    Column(key="speed", least=10, priority=55, right=True),
+    Column(key="speed", least=9, priority=55, right=True),
     Column(key="text", least=12, weight=6, priority=80),
 )
+# The same where each row has a second line, for the stages and the text.
+_TASKS_ABOVE: Final = (
+    Column(key="sign", least=1, priority=99),
+    Column(key="id", title="task", least=8, priority=30),
+    Column(key="title", title="title", least=28, weight=3, priority=100),
+    Column(key="by", title="asked by", least=8, most=16, weight=1, priority=50),
+    Column(key="speed", title="tok/s", least=6, priority=55, right=True),
+    Column(key="age", title="age", least=4, priority=80, right=True),
+)
+_STAGES_ABOVE: Final = STAGES[:-1]
 
 _BAR = 4
+_TALL = 8  # lines below the header that make rows of two lines worth it
+_INDENT = 5  # cells before a stage
 
 
 class TasksPane(Rows):
@@ -122,21 +134,38 @@ class TasksPane(Rows):
             return None
         return ("stage", key) if "/" in key else ("task", key)
 
+    @property
+    def two_lines(self) -> bool:
+        """There is no room for the stages beside the title, but below it there is."""
+        width, height = self.content_size
+        return height > _TALL and all(place.column.key != "pipeline" for place in places(COLUMNS, max(0, width - 1)))
+
     def header(self, width: int) -> Spans:
-        return titles(places(COLUMNS, width))
+        return titles(places(_TASKS_ABOVE if self.two_lines else COLUMNS, width))
 
     def draw(self, index: int, width: int) -> Spans:
         task, stage = self._rows[index]
         if stage is not None:
             last = stage is task.stages[-1]
             tree: Span = (f"  {self.glyphs.box['end' if last else 'fork']}{self.glyphs.box['across']} ", "faint")
-            return (*fit((tree,), 5), *self._stage(stage, max(0, width - 5)))
+            return (*fit((tree,), _INDENT), *self._stage(stage, max(0, width - _INDENT)))
         return self._summary(task, width)
+
+    def draw_below(self, index: int, width: int) -> Spans:
+        task, stage = self._rows[index]
+        if stage is None:
+            spans = self._pipeline(task)
+            if sum(width_of(text) for text, _ in spans) + 2 > width:
+                spans = self._pipeline(task, brief=True)
+            return fit((("  ", "plain"), *spans), width)
+        tree = "" if stage is task.stages[-1] else self.glyphs.box["down"]
+        tone: Tone = "bad" if stage.failure else "muted"
+        return (*fit(((f"  {tree}", "faint"),), _INDENT), *fit(((f"  {_told(stage, width)}", tone),), width - _INDENT))
 
     def _named(self, did: str) -> str:
         if not did or self._model is None:
             return ""
-        return cell(self._model.mesh.name_of(did), 32, pad=False)
+        return name_or_did(self._model.mesh.name_of(did), did, 32)
 
     def _summary(self, task: TaskRow, width: int) -> Spans:
         glyphs = self.glyphs
@@ -146,7 +175,7 @@ class TasksPane(Rows):
         speed = sum(stage.tokens_per_s for stage in task.stages if stage.state == "working") if busy else 0.0
         until = task.ended_ms or self._now_ms
         by = cell(task.on_behalf_of.removeprefix("matrix:u/"), 32, pad=False) or self._named(task.requester)
-        placed = places(COLUMNS, width)
+        placed = places(_TASKS_ABOVE if self.two_lines else COLUMNS, width)
         in_full = any(place.column.key == "pipeline" for place in placed)
         parts = self._bar(task, done, tone) if in_full or len(task.stages) > _BAR else self._signs(task)
         cells: dict[str, tuple[Span, ...]] = {
@@ -173,15 +202,17 @@ class TasksPane(Rows):
     def _sign(self, stage: StageRow) -> str:
         return self.glyphs.tasks.get(stage.state, "?")
 
-    def _pipeline(self, task: TaskRow) -> tuple[Span, ...]:
+    def _pipeline(self, task: TaskRow, *, brief: bool = False) -> tuple[Span, ...]:
+        """Each stage with who runs it; ``brief`` leaves out the names of those that are done."""
         spans: list[Span] = []
         for stage in task.stages:
             if spans:
                 spans.append((f" {self.glyphs.arrows['then']} ", "faint"))
             tone = of_task(stage.state)
             waiting = not stage.executor
-            spans.append((cell(stage.id, 16, pad=False), "muted" if waiting else "plain"))
-            spans.append((f" {self._sign(stage)}", tone))
+            if not (brief and stage.state == "completed"):
+                spans.append((f"{cell(stage.id, 16, pad=False)} ", "muted" if waiting else "plain"))
+            spans.append((self._sign(stage), tone))
             if not waiting:
                 spans.append((f" {self._named(stage.executor)}", "muted"))
             if stage.state in ("working", "input_required") and stage.tokens:
@@ -191,7 +222,6 @@ class TasksPane(Rows):
     def _stage(self, stage: StageRow, width: int) -> Spans:
         tone = of_task(stage.state)
         again = f" {stage.attempt}." if stage.attempt > 1 else ""
-        said = stage.failure or stage.text or ("reads " + ", ".join(stage.sources) if stage.sources else "")
         cells: dict[str, tuple[Span, ...]] = {
             "sign": ((self._sign(stage), tone),),
             "id": ((cell(stage.id, 32, pad=False), "plain"),),
@@ -200,13 +230,19 @@ class TasksPane(Rows):
             "model": ((cell(stage.model, 48, pad=False), "muted"),),
             "tokens": ((f"{min(stage.tokens, 999_999)} tok" if stage.tokens else "", "plain"),),
             "speed": ((f"{_speed(stage.tokens_per_s)} t/s" if stage.tokens_per_s > 0 else "", "muted"),),
-            "text": ((cell(said, max(1, width), pad=False), "bad" if stage.failure else "muted"),),
+            "text": ((_told(stage, width), "bad" if stage.failure else "muted"),),
         }
-        return line(places(STAGES, width), cells)
+        return line(places(_STAGES_ABOVE if self.two_lines else STAGES, width), cells)
 
 
 def _key(task: TaskRow, stage: StageRow | None) -> str:
     return task.id if stage is None else f"{task.id}/{stage.id}"
+
+
+def _told(stage: StageRow, width: int) -> str:
+    """Why it failed, else what came out of it, else what it waits for."""
+    said = stage.failure or stage.text or ("reads " + ", ".join(stage.sources) if stage.sources else "")
+    return cell(said, max(1, width), pad=False)
 
 
 def _speed(tokens_per_s: float) -> str:

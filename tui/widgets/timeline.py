@@ -9,7 +9,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final
 
-from tui.columns import Column, line, places, titles
+from tui.columns import Column, Place, line, places, titles
 from tui.judge import Judge
 from tui.moments import clock
 from tui.sayings import kind, said, who
@@ -24,9 +24,9 @@ COLUMNS: Final = (
     Column(key="time", title="time", least=8, priority=80),
     Column(key="sign", least=1, priority=99),
     Column(key="verdict", title="verdict", least=8, priority=50),
-    Column(key="type", title="type", least=17, priority=40),
-    Column(key="who", title="who", least=10, most=22, weight=2, priority=90),
-    Column(key="said", title="says", least=32, weight=6, priority=100),
+    Column(key="type", title="type", least=8, most=17, weight=4, priority=40),
+    Column(key="who", title="who", least=9, most=22, weight=2, priority=90),
+    Column(key="said", title="says", least=28, weight=6, priority=100),
 )
 
 Predicate = Callable[[Entry], bool]
@@ -98,6 +98,17 @@ class TimelinePane(Rows):
         self._rebuild()
         self._anchor(None)
         self.redraw(everything=True)
+
+    def review(self) -> None:
+        """Ask the filter again about every entry, and stay where one looks."""
+        if self._passes is None:
+            return
+        first = self._rows[self.top] if self.top < len(self._rows) else None
+        unseen = self._grown - self._grown_seen
+        self._rebuild()
+        self._grown_seen = max(0, self._grown - unseen)
+        self._anchor(first)
+        self.redraw()
 
     # -- which entries there are -----------------------------------------------------------------------------
 
@@ -212,8 +223,9 @@ class TimelinePane(Rows):
     def _line(self, entry: Entry, verdict: Verdict, objection: str, width: int) -> Spans:
         assert self._model is not None
         name_of = self._model.mesh.name_of
-        tone = VERDICTS[verdict]
+        tone, placed = VERDICTS[verdict], places(COLUMNS, width)
         calm = verdict == "bound" and not objection
+        signed = entry.message is not None and verdict != "invalid"
         spoken: list[Span] = [(said(entry, name_of, max(1, width)), "bad" if verdict == "invalid" else "plain")]
         if objection and entry.message is not None:
             spoken.insert(0, (f"{objection} ", "warn"))
@@ -221,11 +233,11 @@ class TimelinePane(Rows):
             "time": ((clock(entry.at_ms), "muted"),),
             "sign": ((self.glyphs.verdicts[verdict], tone),),
             "verdict": ((verdict, "muted" if calm else tone),),
-            "type": ((kind(entry), "muted"),),
-            "who": ((who(entry, name_of), "strong" if entry.message is not None else "muted"),),
+            "type": ((_shortened(kind(entry), placed), "muted"),),
+            "who": ((who(entry, name_of, verdict), "strong" if signed else "muted"),),
             "said": spoken if not entry.pending else ((spoken[0][0], "muted"),),
         }
-        return line(places(COLUMNS, width), cells)
+        return line(placed, cells)
 
     # -- following -------------------------------------------------------------------------------------------
 
@@ -272,3 +284,9 @@ class TimelinePane(Rows):
         self._anchor(None)
         if not self._following:
             super().adjust()
+
+
+def _shortened(kind: str, placed: Sequence[Place]) -> str:
+    """The type, or its last word where there is no room for the longest of them."""
+    narrow = any(place.column.key == "type" and place.width < place.column.most for place in placed)
+    return kind.rpartition(".")[2] if narrow else kind
