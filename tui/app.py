@@ -277,7 +277,7 @@ class ClawTui(Asking, Saving, Replaying):
         if self.zoomed:
             self.action_zoom()
         elif self.followed or self.filter_text:
-            self.set_filter("")
+            self.show_everything()
         elif self.selection != Selection():
             self.select(Selection())
         elif self.frozen is not None:

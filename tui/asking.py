@@ -48,7 +48,7 @@ class Asking(Choosing, Filtering):
             async for sentence in source.ask(question):
                 if not task_id:
                     task_id = self._unanswered[number] = sentence
-                    self.set_filter("")
+                    self.show_everything()
                     self.choose_task(task_id)
                 else:
                     self.say(cell(sentence, 200, pad=False))

@@ -32,9 +32,12 @@ class Filtering(Base):
             self.say(str(error), "error")
             return
         self.filter_text = text
-        if not text:
-            self.followed = ""
         self._refilter()
+
+    def show_everything(self) -> None:
+        """No filter, and nobody followed."""
+        self.followed = ""
+        self.set_filter("")
 
     def action_filter(self) -> None:
         self.prompt.open("filter", self.filter_text)
