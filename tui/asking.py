@@ -61,12 +61,17 @@ class Asking(Choosing, Filtering):
 
     async def action_quit(self) -> None:
         """The agent withdraws a question when who asked it goes: then only with their consent."""
-        if not self._unanswered:
+        waiting = [task_id for task_id in self._unanswered.values() if not self._finished(task_id)]
+        if not waiting:
             self.exit()
         elif not isinstance(self.screen, ConfirmScreen):
-            asked = ", ".join(cell(task_id[:8], 8, pad=False) for task_id in self._unanswered.values() if task_id)
+            asked = ", ".join(cell(task_id[:8], 8, pad=False) for task_id in waiting if task_id)
             text = f"Not answered yet: {asked or 'your question'}. Quitting withdraws what you asked. Quit?"
             await self.push_screen(ConfirmScreen(text), self._quit_if)
+
+    def _finished(self, task_id: str) -> bool:
+        view = self.feed.model.mesh.task(task_id) if task_id else None
+        return view is not None and view.finished
 
     def _quit_if(self, confirmed: bool | None) -> None:
         if confirmed:

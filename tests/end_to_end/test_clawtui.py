@@ -13,13 +13,13 @@ from tests.end_to_end.conftest import NO_MODEL, Mesh, NewAgent
 from tests.terminals import KINDS, Emulated, Terminal, ended, shows
 
 CLAWTUI = (sys.executable, "-m", "tui.cli")
-QUESTION = "What is honey?"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_question_is_asked_and_seen_to_travel(
     kind: Callable[..., Terminal], mesh: Mesh, new_agent: NewAgent
 ) -> None:
+    question = f"What is {kind.__name__.lower()}?"  # the room is the same for all, and remembers
     person = await new_agent("person", mesh.room, *NO_MODEL, "--kind", "human")
     person.start()
     await person.ready()
@@ -29,8 +29,8 @@ async def test_a_question_is_asked_and_seen_to_travel(
         assert mesh.room in screen.splitlines()[0] and "live" in screen.splitlines()[0]
         terminal.press("a")
         await shows(terminal, lambda screen: "ask ›" in screen)
-        terminal.press(*QUESTION, "Enter")
-        screen = await shows(terminal, lambda screen: re.search(rf"✓ .*{re.escape(QUESTION)}", screen))
+        terminal.press(*question, "Enter")
+        screen = await shows(terminal, lambda screen: re.search(rf"✓ .*{re.escape(question)}", screen))
         terminal.press("/", *"type:task.close", "Enter")
         screen = await shows(terminal, lambda screen: "closes task" in screen)
         closes = [line for line in screen.splitlines() if "closes task" in line]
