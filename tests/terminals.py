@@ -147,8 +147,9 @@ async def shows(terminal: Terminal, fits: Callable[[str], object], timeout_s: fl
 
 
 async def ended(terminal: Terminal, timeout_s: float = 30) -> int:
-    """The exit status once it is there."""
-    async with asyncio.timeout(timeout_s):
-        while (status := terminal.status) is None:  # noqa: ASYNC110 - another process is no event
-            await asyncio.sleep(0.05)
+    """The exit status once it is there. Raises AssertionError with what stands on the screen instead."""
+    end = asyncio.get_running_loop().time() + timeout_s
+    while (status := terminal.status) is None:
+        assert asyncio.get_running_loop().time() < end, terminal.screen()
+        await asyncio.sleep(0.05)
     return status
