@@ -31,7 +31,8 @@ async def test_a_question_is_asked_and_seen_to_travel(
         terminal.press(*question, "Enter")
         await shows(terminal, lambda screen: f"✓ {question}" in screen)
         terminal.press("/", *"type:task.close", "Enter")
-        screen = await shows(terminal, lambda screen: "closes task" in screen)
+        # The filter applies while it is typed: the line one types in must be gone, too.
+        screen = await shows(terminal, lambda screen: "closes task" in screen and "\n/ type" not in screen)
         closes = [line for line in screen.splitlines() if "closes task" in line]
         assert all("bound" in line for line in closes)
         terminal.press("?")
