@@ -20,6 +20,14 @@ _HINTS = {
 }
 
 
+class _Words(Input):
+    """Return is obeyed at once: what is typed right after it is not for this line."""
+
+    async def action_submit(self) -> None:
+        await super().action_submit()
+        self.screen.set_focus(None)
+
+
 class Prompt(Horizontal):
     """Hidden until ``open``; posts ``Entered`` or ``Left``."""
 
@@ -62,7 +70,7 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label(id="mark")
-        yield Input(id="words", select_on_focus=False, max_length=4000)
+        yield _Words(id="words", select_on_focus=False, max_length=4000)
 
     def open(self, purpose: Purpose, text: str = "", suggestions: tuple[str, ...] = ()) -> None:
         """Show the line and take the keyboard."""
@@ -77,6 +85,7 @@ class Prompt(Horizontal):
         self.screen.set_focus(words)  # at once: the next key is for it
 
     def close(self) -> None:
+        """Hide the line; the next key is not for it any more."""
         self.remove_class("open")
 
     @property

@@ -30,8 +30,9 @@ async def test_a_question_is_asked_and_seen_to_travel(
         await shows(terminal, lambda screen: "ask ›" in screen)
         terminal.press(*question, "Enter")
         await shows(terminal, lambda screen: f"✓ {question}" in screen)
-        terminal.press("/", *"type:task.close", "Enter")
-        # The filter applies while it is typed: the line one types in must be gone, too.
+        terminal.press("/", *"type:task.close")
+        await shows(terminal, lambda screen: "\n/ type:task.close" in screen)
+        terminal.press("Enter")
         screen = await shows(terminal, lambda screen: "closes task" in screen and "\n/ type" not in screen)
         closes = [line for line in screen.splitlines() if "closes task" in line]
         assert all("bound" in line for line in closes)
