@@ -170,6 +170,8 @@ class TestChoosing:
 
     async def test_a_click_in_the_mesh_chooses(self) -> None:
         async with running() as (app, pilot):
+            while not app.mesh.settled:  # else whoever is there has moved on before the click comes
+                app.mesh.tick(app.feed.now_ms())
             scene = app.mesh._scene
             x, y = next((x, y) for y in range(20) for x in range(70) if scene.at(x, y))
             did = scene.at(x, y)
