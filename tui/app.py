@@ -54,7 +54,6 @@ class ClawTui(Asking, Saving, Replaying):
     CSS_PATH = "clawtui.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings()
     COMMANDS: ClassVar[set[type[Provider]]] = {Palette}  # type: ignore[assignment]
-    ENABLE_COMMAND_PALETTE = True
 
     def __init__(
         self, feed: Feed, *, glyphs: str = "braille", theme: str = "", keymap: Mapping[str, str] | None = None

@@ -32,7 +32,6 @@ class Glyphs(msgspec.Struct, frozen=True, kw_only=True):
     box: Mapping[str, str]  # across, down, the corners nw ne sw se, and the fork and end of a tree
     bar: tuple[str, str, str]  # a cell that is full, half, empty
     levels: str  # a load in one cell, from nothing to everything
-    spinner: str  # frames of something going on
 
     def node(self, kind: str, *, live: bool) -> str:
         """The sign of an agent of that kind, or of one that is not known."""
@@ -93,14 +92,12 @@ BRAILLE = Glyphs(
     box={"across": "─", "down": "│", "nw": "╭", "ne": "╮", "sw": "╰", "se": "╯", "fork": "├", "end": "└"},
     bar=("━", "╸", "╌"),
     levels="▁▂▃▄▅▆▇█",
-    spinner="⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏",
 )
 BLOCK = msgspec.structs.replace(
     BRAILLE,
     name="block",
     dots="block",
     box={"across": "─", "down": "│", "nw": "┌", "ne": "┐", "sw": "└", "se": "┘", "fork": "├", "end": "└"},
-    spinner="▖▘▝▗",
 )
 ASCII = Glyphs(
     name="ascii",
@@ -134,7 +131,6 @@ ASCII = Glyphs(
     box={"across": "-", "down": "|", "nw": "+", "ne": "+", "sw": "+", "se": "+", "fork": "|", "end": "`"},
     bar=("=", "-", "."),
     levels=".:-=+*%#",
-    spinner="|/-\\",
 )
 
 GLYPHS: Mapping[str, Glyphs] = MappingProxyType({each.name: each for each in (BRAILLE, BLOCK, ASCII)})

@@ -47,7 +47,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     speed: float
     at_ms: int  # the recorded time that is shown
     begin_ms: int  # of the first event
-    end_ms: int  # of the last one
     silence_ms: int = 0  # how long the silence is that is being shortened
     fault: Fault | None = None
 
@@ -107,7 +106,6 @@ class Player:
             speed=self._speed,
             at_ms=self._time_at(self._checked) if self._awaited else int(self._clock_ms),
             begin_ms=self._time_at(1),
-            end_ms=self._time_at(total),
             silence_ms=self._silence_ms() if self.playing else 0,
             fault=self._recording.fault,
         )

@@ -7,6 +7,8 @@ import io
 import os
 from pathlib import Path
 
+import msgspec
+
 from clawnet_proto.transcript import Writer
 from tui.arrivals import Arrival
 from tui.sources import SourceError
@@ -35,17 +37,7 @@ class Recorder:
 
     def record(self, arrival: Arrival) -> None:
         """Raises SourceError."""
-        self._write(
-            self._writer.entry(
-                transport=arrival.transport,
-                plane=arrival.plane,
-                room=arrival.room,
-                sender=arrival.sender,
-                event_id=arrival.event_id,
-                event=arrival.event,
-                received_ms=arrival.received_ms,
-            )
-        )
+        self._write(self._writer.entry(**msgspec.structs.asdict(arrival)))
 
     def close(self) -> None:
         """Make sure of what was written. Raises SourceError."""

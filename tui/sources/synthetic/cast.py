@@ -106,7 +106,6 @@ class Actor:
         self._chance = chance
         self._revision = 0
         self.here = False  # announced, and neither gone nor about to go
-        self.announced_ms = 0
         self.announced_load = 0
         self.hands = 0  # stages awarded to it and not ended
         self.asking = 0  # its own tasks that have not ended
@@ -146,7 +145,7 @@ class Actor:
     def announce(self, now_ms: int, **changes: Any) -> presence.Announce:
         """The next announce; ``changes`` are told instead of the truth."""
         self._revision = max(now_ms, self._revision + 1)
-        self.announced_ms, self.announced_load = now_ms, self.hands
+        self.announced_load = self.hands
         told: dict[str, Any] = {
             "revision": self._revision,
             "name": self.name,
