@@ -12,6 +12,9 @@ PY := .venv/bin/python
 # Extra arguments for what a target runs: `make test ARGS="-k presence"`.
 ARGS ?=
 
+# How many processes share the tests; each with a homeserver of its own.
+PROCESSES ?= 2
+
 # The caller's shell must not leak into what runs here.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONSAFEPATH PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT
 
@@ -62,7 +65,7 @@ contracts: .venv/.ready-dev ## Who may import whom
 
 .PHONY: test
 test: .venv/.ready-dev ## All tests, with a real homeserver and a real model, and against the built wheel
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
 
 # --- upkeep ---
 

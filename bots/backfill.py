@@ -1,7 +1,7 @@
 """Many carriers at once, on several cores: for the back-fill of a long room, and for transcripts.
 
-Threads are enough, and cost no copies: most of a verification is one call of libsodium, during which Python's lock
-is free.
+Processes do it, for verifying holds Python's lock. They are started once, and so are worth it from some thousands
+of carriers on.
 """
 
 from __future__ import annotations
@@ -10,41 +10,82 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Final, Self
 
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.message import Message
+from clawnet_proto.worker import Worker, WorkerDied
 
 # About 10 ms of work: what an interrupt waits for, and enough that handing it over costs nothing.
-_CHUNK = 200
-# Beyond this many threads, decoding, which needs Python's lock, takes all there is of it.
-_WORKERS_MOST = 4
+_CHUNK: Final = 200
+_FEW: Final = 2000  # carriers that are verified here before a process would have started
+# Taking the verdicts back is the work of one process: more than this many keep it busy.
+_WORKERS_MOST: Final = 4
+
+Verdict = Message | RemoteProtocolError
+"""What ``verify`` returns, or the error it raises."""
 
 
-def verify_all(texts: Sequence[bytes | str], workers: int | None = None) -> list[Message | RemoteProtocolError]:
-    """The verdict on each carrier, in the order of ``texts``: what ``verify`` returns, or the error it raises.
+class Verifiers:
+    """Processes that verify; none where there is one core. To be used in a ``with`` block, by one thread."""
 
-    ``workers`` is how many threads share the work; None: one for each usable core, at most 4. The verdicts are the
-    same for any number. An interrupt (KeyboardInterrupt) is raised within some 10 ms, and what was not begun by then
-    is left undone; no thread goes on for longer. Blocks: in a coroutine, call it by ``asyncio.to_thread``.
-    """
-    threads = min(workers or min(_usable_cores(), _WORKERS_MOST), -(-len(texts) // _CHUNK))
-    if threads <= 1:
-        return _verdicts(texts)
-    chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
-    with ThreadPoolExecutor(threads, thread_name_prefix="backfill") as pool:
+    def __init__(self, workers: int | None = None) -> None:
+        """``workers`` is how many share the work; None: one for each usable core, at most 4."""
+        self._count = workers or min(_usable_cores(), _WORKERS_MOST)
+        self._free: SimpleQueue[Worker] = SimpleQueue()
+        self._workers: list[Worker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.close()
+
+    def start(self) -> None:
+        """Start the processes before they are needed."""
+        while self._count > 1 and len(self._workers) < self._count:
+            self._workers.append(Worker("bots.backfill:verdicts"))
+            self._free.put(self._workers[-1])
+
+    def verify_all(self, texts: Sequence[bytes | str]) -> list[Verdict]:
+        """The verdict on each carrier, in the order of ``texts``; the same for any number of processes.
+
+        An interrupt (KeyboardInterrupt) is raised within some 10 ms, and what was not begun by then is left undone.
+        Blocks: in a coroutine, call it by ``asyncio.to_thread``.
+        """
+        if not self._workers and len(texts) >= _FEW:
+            self.start()
+        if not self._workers:
+            return verdicts(texts)
+        chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
+        with ThreadPoolExecutor(len(self._workers), thread_name_prefix="backfill") as pool:
+            try:
+                return list(chain.from_iterable(pool.map(self._ask, chunks)))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _ask(self, texts: Sequence[bytes | str]) -> list[Verdict]:
+        worker = self._free.get()
         try:
-            return list(chain.from_iterable(pool.map(_verdicts, chunks)))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            found: list[Verdict] = worker(texts)
+        except WorkerDied:
+            return verdicts(texts)
+        finally:
+            self._free.put(worker)
+        return found
 
 
-def _verdicts(texts: Sequence[bytes | str]) -> list[Message | RemoteProtocolError]:
+def verdicts(texts: Sequence[bytes | str]) -> list[Verdict]:
+    """The verdict on each carrier, here and now."""
     return [_verdict(text) for text in texts]
 
 
-def _verdict(text: bytes | str) -> Message | RemoteProtocolError:
+def _verdict(text: bytes | str) -> Verdict:
     try:
         return verify(text)
     except RemoteProtocolError as error:

@@ -12,14 +12,13 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
-from nacl import bindings
-from nacl.exceptions import BadSignatureError
 
 from clawnet_proto import PROTOCOL_VERSION, base64url, canonical, json_text
 from clawnet_proto.envelope import Envelope
 from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
 from clawnet_proto.families import BODIES, TYPE_OF
 from clawnet_proto.keys import SigningKey, decode_did
+from clawnet_proto.keys import verify as verify_signature
 from clawnet_proto.message import Message
 from clawnet_proto.signing import message_id, signed_bytes
 from clawnet_proto.specification import LIMITS, TYPES
@@ -66,10 +65,7 @@ def verify(text: bytes | str) -> Message:
     if len(signature) != 64:
         raise RemoteProtocolError("signature.malformed")
     signed = signed_bytes(env)
-    try:
-        bindings.crypto_sign_open(signature + signed, public)
-    except BadSignatureError:
-        raise RemoteProtocolError("signature.invalid") from None
+    verify_signature(public, signed, signature)
     envelope = _decode_typed(carrier.env, env)
     # What differs from its own encoding is not canonical: read the slow way, which names the fault.
     if envelope is None or envelope.kid != carrier.kid or _encode(envelope) != env:

@@ -6,7 +6,7 @@ arrival; views that depend on time take the time. Memory is bounded by ``spec/li
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from heapq import heappop, heappush
 from typing import Literal
@@ -172,9 +172,8 @@ class Mesh:
             for address in tuple(peer.addresses):
                 self._unbind(peer.did, address)
             peer.announce, peer.bound, peer.left_revision, peer.newest = None, False, -1, (-1, frozenset())
-        for task_id, thread in self._threads.items():
-            if thread.speaks(peer.did):
-                self._views.pop(task_id, None)
+        for task_id in [task_id for task_id in self._views if self._threads[task_id].speaks(peer.did)]:
+            del self._views[task_id]
 
     def authority(self, message: Message) -> str | None:
         """The code of the stage *authority*, or None (ID-25). Messages about keys speak for themselves."""
@@ -360,20 +359,21 @@ class Mesh:
                 return item
         return None
 
-    def rest(self, keep: Collection[str] = ()) -> None:
-        """Pack the tasks that did not change since the last time, but for those to ``keep``. Nothing else changes."""
-        for task_id, thread in self._threads.items():
-            if task_id not in self._own and task_id not in keep:
-                thread.rest()
-                self._views.pop(task_id, None)
-        self._own.clear()
+    def rest(self, task_id: str) -> None:
+        """Pack a task, if it is still there. Nothing else changes."""
+        thread = self._threads.get(task_id)
+        if thread is not None:
+            thread.rest()
+            self._views.pop(task_id, None)
 
     def copy(self) -> Mesh:
         """An independent copy, cheap enough to be taken often: tasks are shared until they change.
 
         Those that did not change since the copy before are packed: what many copies hold takes little room.
         """
-        self.rest()
+        for task_id in self._threads.keys() - self._own:
+            self.rest(task_id)
+        self._own.clear()
         other = Mesh(self.room)
         other.peers = {did: peer.copy() for did, peer in self.peers.items()}
         other.presence_changes = self.presence_changes

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 FRAME_S = 1 / 15
 _WIDE = 110  # columns: with fewer, the panes on the right fold away
 _LEAST = (60, 16)
+_GARBAGE = 20_000  # objects made before circles among them are looked for
 
 
 class ClawTui(Asking, Saving, Replaying):
@@ -82,6 +84,13 @@ class ClawTui(Asking, Saving, Replaying):
         yield self._too_small
         yield self.prompt
         yield self.foot
+
+    def run(self, *arguments: Any, **options: Any) -> None:
+        """Show it until it is quit."""
+        # What lives by now lives to the end, and of what will come little is in circles.
+        gc.freeze()
+        gc.set_threshold(_GARBAGE)
+        super().run(*arguments, **options)
 
     def on_mount(self) -> None:
         if self._wanted_theme:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 import msgspec
 
 from clawnet_proto.bindings import CARRIERS, WORDS
@@ -14,19 +17,47 @@ from clawnet_proto.specification import TYPES
 from tui.arrivals import Arrival, Checked, Outcome, Words
 from tui.sources import Key
 
+log = logging.getLogger(__name__)
+
 _EVENT_BYTES = 1 << 20  # no transport of ours carries more in one event
 
 
 def check(arrival: Arrival, key: Key | None = None) -> Checked:
-    """Verify every carrier of an event, opening with ``key`` what is sealed to us. Never raises."""
+    """Verify every carrier of an event, opening with ``key`` what is sealed to us.
+
+    Never raises: a fault of ours must not let one event hide all that follow.
+    """
+    return judged(arrival, outcomes(arrival, key))
+
+
+def judged(arrival: Arrival, outcomes: tuple[Outcome, ...]) -> Checked:
+    """An arrival with its outcomes; of one that is too large nothing is kept."""
+    small = arrival if len(arrival.event) <= _EVENT_BYTES else msgspec.structs.replace(arrival, event="")
+    return Checked(small, outcomes)
+
+
+def all_outcomes(arrivals: Sequence[Arrival]) -> list[tuple[Outcome, ...]]:
+    """What each arrival proves to whoever holds no key."""
+    return [outcomes(arrival) for arrival in arrivals]
+
+
+def outcomes(arrival: Arrival, key: Key | None = None) -> tuple[Outcome, ...]:
+    """What an arrival proves. Never raises."""
+    try:
+        return _outcomes(arrival, key)
+    except Exception:
+        log.exception("%s from %s", arrival.event_id, arrival.sender)
+        return (RemoteProtocolError("carrier.malformed"),)
+
+
+def _outcomes(arrival: Arrival, key: Key | None) -> tuple[Outcome, ...]:
     if len(arrival.event) > _EVENT_BYTES:
-        error = RemoteProtocolError("size.carrier", f"{len(arrival.event)} characters")
-        return Checked(msgspec.structs.replace(arrival, event=""), (error,))
+        return (RemoteProtocolError("size.carrier", f"{len(arrival.event)} characters"),)
     found = CARRIERS[arrival.transport](arrival.event, arrival.plane) if arrival.transport in CARRIERS else []
     if found:
-        return Checked(arrival, tuple(_judge(carrier, arrival, key) for carrier in found))
+        return tuple(_judge(carrier, arrival, key) for carrier in found)
     words = WORDS[arrival.transport](arrival.event) if arrival.plane == "room" and arrival.transport in WORDS else ""
-    return Checked(arrival, (Words(words),) if words else ())
+    return (Words(words),) if words else ()
 
 
 def raw_carrier(arrival: Arrival, index: int) -> object:

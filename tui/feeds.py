@@ -21,7 +21,7 @@ from tui.verifier import Verifier
 log = logging.getLogger(__name__)
 
 # Folding in slices keeps keys and drawing prompt while a long history comes in.
-_SLICE_S = 0.004
+_SLICE_S = 0.002
 _GATHER_S = 0.1  # what comes at once is folded at once: waking up costs more than a fold
 _ADVANCE_S = 0.02
 
@@ -51,7 +51,7 @@ class Feed(Protocol):
 
 
 class LiveFeed:
-    """Arrivals of a source, checked in threads, folded in slices. ``clock`` gives Unix milliseconds."""
+    """Arrivals of a source, checked and folded in slices. ``clock`` gives Unix milliseconds."""
 
     def __init__(self, source: Source, *, room: str = "", clock: Callable[[], int]) -> None:
         self.source = source

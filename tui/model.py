@@ -28,14 +28,14 @@ HISTORY = 2500  # lines of the timeline that can be scrolled back to
 PULSE_MS = 1500
 _PULSES = 256
 _EARLY = 1000
-_REST_EVERY = 1000  # messages; what nobody looks at then takes a quarter of the room
+_REST_AFTER = 4000  # messages; a task that did not change since is packed, and takes a quarter of the room
 _HISTORY_BYTES = 32 << 20  # of raw events, whatever their number
 _PENDING_SHOWN = 50
 # How old rows may be: making them at every frame would cost more than drawing them.
 _AGENTS_EVERY_MS = 250
 _AGENTS_IDLE_MS = 1000  # when nobody's presence changed; time passes all the same
 _TASKS_EVERY_MS = 200
-_TASKS_AT_ONCE, _TASKS_ALL_MS = 40, 1000  # the more of them change, the older rows may be
+_TASKS_AT_ONCE, _TASKS_ALL_MS = 20, 1000  # the more of them change, the older rows may be
 
 
 class Model:
@@ -55,6 +55,7 @@ class Model:
         self._heard: dict[str, int] = {}  # did -> when we last received something of it
         self._grounds = Grounds()
         self._task_rows = TaskRows(me)
+        self._changed: OrderedDict[str, int] = OrderedDict()  # task awake -> count of messages when it last changed
         self._once: OrderedDict[tuple[str, int], None] = OrderedDict()  # lines that are no messages, shown already
         self._seq = 0
         self._tally = _Tally()
@@ -128,8 +129,7 @@ class Model:
             self._tally.invalid += 1
             return
         self._tally.messages += 1
-        if not self._tally.messages % _REST_EVERY:
-            self.mesh.rest(self._task_rows.listed())
+        self._rest()
         if self.mesh.binding(message) != "relayed":
             self._note(entry, message)
 
@@ -143,9 +143,24 @@ class Model:
             task_id = message.id if message.type == "task.request" else str(message.envelope.thread)
             if self.mesh.has_task(task_id):
                 self._task_rows.touch(task_id, received_ms)
+                self._changed[task_id] = self._tally.messages
+                self._changed.move_to_end(task_id)
         self._grounds.keep(message, entry.arrival, self.mesh, self._task_rows.listed())
         to = present(message.envelope.recipients, ("",))[0]  # "" is everybody
         self._pulses.append(Pulse(message.sender, to, message.type, received_ms))
+
+    def _rest(self) -> None:
+        """Pack the tasks that have been silent long, unless they are listed."""
+        count = self._tally.messages
+        while self._changed:
+            task_id, since = next(iter(self._changed.items()))
+            if count - since < _REST_AFTER:
+                return
+            del self._changed[task_id]
+            if task_id in self._task_rows.listed():
+                self._changed[task_id] = count
+            else:
+                self.mesh.rest(task_id)
 
     def _refuse(self, arrival: Arrival, index: int, error: RemoteProtocolError) -> None:
         if not self._is_new(arrival, index):
@@ -261,6 +276,7 @@ class Model:
         other._early = self._early.copy()
         other._heard = dict(self._heard)
         other._task_rows = self._task_rows.copy()
+        other._changed = self._changed.copy()
         other._seq = self._seq
         other._tally = msgspec.structs.replace(self._tally)
         return other

@@ -7,7 +7,7 @@ from typing import Final
 
 _WINDOW_S: Final = 1.0
 _STORM: Final = 300  # changes a second
-_STRIDE: Final = 4  # frames
+_STRIDE: Final = 5  # frames
 
 
 class Pace:

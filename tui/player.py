@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from tui.apart import Apart
 from tui.arrivals import Arrival
 from tui.model import Model
 from tui.readahead import ReadAhead
@@ -31,7 +32,7 @@ _BUDGET_S = 0.004
 _REFILL = 200  # events before a place that fill the timeline
 _EVERY = 1000  # events between copies, at first
 _COPIES_MOST = 128
-_THREADS = 2
+_THREADS = 2  # one reads while the other waits
 _PAUSE_MOST_S = 0.5  # nobody watched for longer than that between two calls
 _AHEAD_MOST = 2000  # events that time may be ahead of their folding
 
@@ -61,7 +62,7 @@ class Player:
 
     def __init__(self, recording: Recording, key: Key | None = None, room: str = "") -> None:
         self._recording = recording
-        self._key = key
+        self._apart = Apart(key)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="recording")
         self._model = Model(room=room, me=key.did if key else "")
         self._scout = Model(room=room, me=key.did if key else "", history=_REFILL)
@@ -79,8 +80,10 @@ class Player:
         self.playing = False
 
     def close(self) -> None:
-        """End the threads, then close the recording."""
-        self._pool.shutdown(cancel_futures=True)
+        """End what checks, then close the recording."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._apart.close()
+        self._pool.shutdown()
         self._recording.close()
 
     # -- what is shown ---------------------------------------------------------------------------------------
@@ -185,7 +188,7 @@ class Player:
             self._reading = self._read_from(place)
 
     def _read_from(self, position: int, depth: int = 4) -> ReadAhead:
-        return ReadAhead(self._recording, self._key, self._pool, position, depth=depth)
+        return ReadAhead(self._recording, self._apart, self._pool, position, depth=depth)
 
     # -- what goes on ----------------------------------------------------------------------------------------
 
@@ -256,7 +259,7 @@ class Player:
             self._model, self._travel, self._position = self._travel, None, self._target
 
     def _check_ahead(self, end: float, *, wait: bool) -> None:
-        """Fold what other threads have verified meanwhile, and leave copies behind."""
+        """Fold what was verified meanwhile, and leave copies behind."""
         while self._ahead.position < len(self._recording):
             checked = self._ahead.next(len(self._recording), end - time.perf_counter() if wait else 0)
             if checked is None:

@@ -1,4 +1,4 @@
-"""The events of a recording, read and checked by other threads before they are asked for."""
+"""The events of a recording, read and checked before they are asked for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections import deque
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotYet
 
+from tui.apart import Apart
 from tui.arrivals import Checked
-from tui.checking import check
 from tui.recording import Recording, Slice
 from tui.sharing import share
-from tui.sources import Key
 
 _CHUNK = 25  # some milliseconds of work
 _BYTES_MOST = 16 << 20  # of lines that are read but not asked for yet, beside the next chunk
@@ -22,10 +21,10 @@ class ReadAhead:
     ``depth`` chunks are under way at a time, fewer where their lines are long.
     """
 
-    def __init__(self, recording: Recording, key: Key | None, pool: Executor, position: int, *, depth: int) -> None:
+    def __init__(self, recording: Recording, apart: Apart, pool: Executor, position: int, *, depth: int) -> None:
         self.position = position
         self._recording = recording
-        self._key = key
+        self._apart = apart
         self._pool = pool
         self._depth = depth
         self._asked = position  # chunks are under way up to here
@@ -68,4 +67,4 @@ class ReadAhead:
 
     def _load(self, start: int, stop: int) -> tuple[Slice, list[Checked]]:
         part = self._recording.slice(start, stop)
-        return part, [share(check(arrival, self._key)) for arrival in part.arrivals]
+        return part, [share(checked) for checked in self._apart.check(part.arrivals)]

@@ -1,58 +1,62 @@
-"""Signatures are checked beside the loop that draws: libsodium lets other threads run meanwhile."""
+"""Checks arrivals in their order: few of them here, between two looks at the keyboard, many in a process of its own."""
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from clawnet_proto.errors import RemoteProtocolError
+from tui.apart import Apart
 from tui.arrivals import Arrival, Checked
 from tui.checking import check
 from tui.sources import Key
 
-log = logging.getLogger(__name__)
-
-_THREADS = 2
-_CHUNK = 100  # arrivals, some milliseconds of work
+_MANY = 500  # arrivals that wait: more than come in a moment of a lively room
+_CHUNK = 200  # arrivals, some milliseconds of work
+_UNDER_WAY = 2  # chunks: while one is checked the next is on its way
 
 
 class Verifier:
-    """Threads that check arrivals; results come in order. ``ready`` is called, in any thread, when some may wait."""
+    """``ready`` is called, in any thread, when results may be there that were not before."""
 
     def __init__(self, key: Key | None, ready: Callable[[], None]) -> None:
         self._key = key
         self._ready = ready
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="verifier")
-        self._chunks: deque[Future[list[Checked]]] = deque()
         self._done: deque[Checked] = deque()
+        self._chunks: deque[Future[list[Checked]]] = deque()  # after those
+        self._waiting: deque[Arrival] = deque()  # and after those, to be checked here
+        self._apart: Apart | None = None
+        self._threads: ThreadPoolExecutor | None = None
 
     def submit(self, arrivals: Sequence[Arrival]) -> None:
-        for start in range(0, len(arrivals), _CHUNK):
-            chunk = self._pool.submit(self._check, arrivals[start : start + _CHUNK])
-            self._chunks.append(chunk)
-            chunk.add_done_callback(lambda _: self._ready())
+        self._waiting += arrivals
+        if len(self._waiting) > _MANY or self._chunks:
+            self._hand_over()
 
     def take(self) -> Checked | None:
         """The next result in order, None if there is none yet."""
-        if not self._done:
-            if not self._chunks or not self._chunks[0].done():
+        if not self._done and self._chunks:
+            if not self._chunks[0].done():
                 return None
             self._done.extend(self._chunks.popleft().result())
-        return self._done.popleft()
+        if self._done:
+            return self._done.popleft()
+        return check(self._waiting.popleft(), self._key) if self._waiting else None
 
     def close(self) -> None:
-        """End the threads; what still waits stays unchecked."""
-        self._pool.shutdown(cancel_futures=True)
+        """End the process; what still waits stays unchecked."""
+        if self._threads is not None and self._apart is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._apart.close()
+            self._threads.shutdown()
 
-    def _check(self, arrivals: Sequence[Arrival]) -> list[Checked]:
-        return [self._judge(arrival) for arrival in arrivals]
-
-    def _judge(self, arrival: Arrival) -> Checked:
-        try:
-            return check(arrival, self._key)
-        except Exception:
-            # A fault of ours must not let one event hide all that follow.
-            log.exception("%s from %s", arrival.event_id, arrival.sender)
-            return Checked(arrival, (RemoteProtocolError("carrier.malformed"),))
+    def _hand_over(self) -> None:
+        if self._threads is None or self._apart is None:
+            self._apart = Apart(self._key)
+            self._threads = ThreadPoolExecutor(_UNDER_WAY, thread_name_prefix="verifier")
+        arrivals = list(self._waiting)
+        self._waiting.clear()
+        for start in range(0, len(arrivals), _CHUNK):
+            chunk = self._threads.submit(self._apart.check, arrivals[start : start + _CHUNK])
+            self._chunks.append(chunk)
+            chunk.add_done_callback(lambda _: self._ready())

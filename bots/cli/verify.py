@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from bots import identity
-from bots.backfill import verify_all
+from bots.backfill import Verifiers
 from bots.cli import FAILED, OK
 from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
@@ -100,6 +100,11 @@ def check(lines: Iterable[bytes], own: Identity | None = None) -> list[Finding]:
 
     What was sealed is opened with the keys ``own``.
     """
+    with Verifiers() as verifiers:
+        return _findings(lines, own, verifiers)
+
+
+def _findings(lines: Iterable[bytes], own: Identity | None, verifiers: Verifiers) -> list[Finding]:
     meshes: dict[str, Mesh] = {}
     findings: list[Finding] = []
     said: list[_Said] = []
@@ -107,7 +112,7 @@ def check(lines: Iterable[bytes], own: Identity | None = None) -> list[Finding]:
     while batch := list(islice(records, _BATCH)):
         texts = {number: _carriers(record, own) for number, record in batch if isinstance(record, Entry)}
         readable = [text for text in chain.from_iterable(texts.values()) if isinstance(text, bytes)]
-        verdicts = iter(verify_all(readable))
+        verdicts = iter(verifiers.verify_all(readable))
         for number, record in batch:
             if isinstance(record, TranscriptError):
                 findings.append(Finding(line=number, verdict="damaged", code="transcript", detail=record.detail))

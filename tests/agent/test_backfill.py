@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from bots import backfill
-from bots.backfill import verify_all
+from bots.backfill import Verifiers, verdicts
 from clawnet_proto.carrier import sign, verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.message import Message
@@ -21,7 +19,7 @@ from tests.proto.samples import envelopes
 
 AUTHOR = Author("alice")
 # Enough for several chunks, with a fault of each kind far from the next.
-MANY = 1000
+MANY = 3000
 
 
 def faulty(fault: Fault) -> bytes:
@@ -52,9 +50,9 @@ def one_by_one(text: bytes | str) -> Message | RemoteProtocolError:
         return error
 
 
-def comparable(verdicts: list[Message | RemoteProtocolError]) -> list[object]:
+def comparable(found: list[Message | RemoteProtocolError]) -> list[object]:
     return [
-        (verdict.code, verdict.detail) if isinstance(verdict, RemoteProtocolError) else verdict for verdict in verdicts
+        (verdict.code, verdict.detail) if isinstance(verdict, RemoteProtocolError) else verdict for verdict in found
     ]
 
 
@@ -62,83 +60,70 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("backfill")]
 
 
-@pytest.mark.parametrize("workers", [None, 1, 2, 7])
+@pytest.fixture(scope="module")
+def two() -> Iterator[Verifiers]:
+    with Verifiers(2) as verifiers:
+        verifiers.start()
+        yield verifiers
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2, 3])
 def test_the_verdicts_are_those_of_one_by_one_in_order(texts: list[bytes], workers: int | None) -> None:
     expected = comparable([one_by_one(text) for text in texts])
     assert {code.split()[0] for code in FAULTS} == {verdict[0] for verdict in expected if isinstance(verdict, tuple)}
-    assert comparable(verify_all(texts, workers)) == expected
+    with Verifiers(workers) as verifiers:
+        assert comparable(verifiers.verify_all(texts)) == expected
     assert not threads()
 
 
-def test_text_is_taken_as_bytes_are(texts: list[bytes]) -> None:
-    assert verify_all([texts[1].decode()], 2) == verify_all([texts[1]], 2) == [verify(texts[1])]
+def test_text_is_taken_as_bytes_are(texts: list[bytes], two: Verifiers) -> None:
+    expected = [verify(texts[1])]
+    assert two.verify_all([texts[1].decode()]) == two.verify_all([texts[1]]) == verdicts(texts[1:2]) == expected
 
 
-def test_nothing_is_nothing() -> None:
-    assert verify_all([]) == []
+def test_nothing_is_nothing(two: Verifiers) -> None:
+    assert two.verify_all([]) == []
 
 
-def test_a_verdict_keeps_nothing_alive() -> None:
-    (error,) = verify_all([b"not JSON"])
-    assert isinstance(error, RemoteProtocolError)
-    assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)
+def test_a_verdict_keeps_nothing_alive(two: Verifiers) -> None:
+    for found in (two.verify_all([b"not JSON"]), verdicts([b"not JSON"])):
+        (error,) = found
+        assert isinstance(error, RemoteProtocolError)
+        assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)
 
 
-def test_several_threads_share_the_work(texts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    both = threading.Barrier(2)
-    met = threading.local()
+def test_few_carriers_start_no_process(texts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(function: str) -> None:
+        raise AssertionError("a process for a handful of carriers")
 
-    def meeting(text: bytes | str) -> Message:
-        if not hasattr(met, "other"):
-            met.other = both.wait(60)
-        return verify(text)
-
-    monkeypatch.setattr(backfill, "verify", meeting)
-    assert len(verify_all(texts, 2)) == len(texts)
+    monkeypatch.setattr(backfill, "Worker", refused)
+    with Verifiers(2) as verifiers:
+        assert len(verifiers.verify_all(texts[:1000])) == 1000
 
 
-def test_few_carriers_start_no_thread(texts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: Any, **__: Any) -> None:
-        raise AssertionError("a thread for a handful of carriers")
+def test_a_process_that_dies_costs_nothing_but_time(texts: list[bytes]) -> None:
+    with Verifiers(2) as verifiers:
+        verifiers.start()
+        for worker in verifiers._workers:
+            worker.close()
+        assert comparable(verifiers.verify_all(texts)) == comparable(verdicts(texts))
 
-    monkeypatch.setattr(backfill, "ThreadPoolExecutor", refused)
-    assert len(verify_all(texts[:20], 2)) == 20
 
-
-@pytest.mark.skipif(os.name != "posix", reason="signals to a thread")
-def test_an_interrupt_ends_it_and_leaves_no_thread(texts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread")
+def test_an_interrupt_ends_it_and_leaves_nothing(texts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     main = threading.get_ident()
-    begun, sent = threading.Event(), threading.Event()
-    verified: list[bytes | str] = []
+    asked: list[int] = []
 
-    class Pool(ThreadPoolExecutor):
-        # While it starts its threads, an interrupt may hide one of them from it.
-        def map(self, *arguments: Any, **options: Any) -> Any:
-            results = super().map(*arguments, **options)
-            begun.set()
-            return results
+    class Interrupting(Verifiers):
+        def _ask(self, texts: Sequence[bytes | str]) -> list[Message | RemoteProtocolError]:
+            if not asked:
+                signal.pthread_kill(main, signal.SIGINT)
+            asked.append(len(texts))
+            return super()._ask(texts)
 
-    def interrupting(text: bytes | str) -> Message:
-        begun.wait(60)
-        if not sent.is_set():
-            sent.set()
-            signal.pthread_kill(main, signal.SIGINT)
-        verified.append(text)
-        return verify(text)
-
-    monkeypatch.setattr(backfill, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(backfill, "verify", interrupting)
-    with pytest.raises(KeyboardInterrupt):
-        verify_all(texts * 20, 2)
-    assert len(verified) < len(texts) * 20
+    verifiers = Interrupting(2)
+    with pytest.raises(KeyboardInterrupt), verifiers:
+        verifiers.verify_all(texts * 20)
+    assert sum(asked) < len(texts) * 20
     assert not threads()
-
-
-def test_a_fault_of_our_own_is_not_taken_for_a_verdict(texts: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(text: bytes | str) -> Message:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(backfill, "verify", broken)
-    with pytest.raises(ZeroDivisionError):
-        verify_all(texts, 2)
-    assert not threads()
+    assert all(worker.ended for worker in verifiers._workers)

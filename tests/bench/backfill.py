@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 from nacl import bindings
 
-from bots.backfill import verify_all
+from bots.backfill import Verifiers, verdicts
 from clawnet_proto import base64url
 from clawnet_proto.carrier import Carrier, sign
 from clawnet_proto.signing import signed_bytes
@@ -43,7 +43,16 @@ async def run(report: Report) -> None:
 
     _compare(report, "libsodium, verify only, on two cores", raw_on_two, lambda: raw(signed), None)
     name = f"verify and decode {_MESSAGES:,} on two cores"
-    _compare(report, name, lambda: verify_all(texts, 2), lambda: verify_all(texts, 1), 1.6)
+    with Verifiers(2) as verifiers:
+        verifiers.start()
+        verifiers.verify_all(texts)
+        _compare(report, name, lambda: verifiers.verify_all(texts), lambda: verdicts(texts), 1.6)
+
+    def from_nothing() -> None:
+        with Verifiers(2) as verifiers:
+            verifiers.verify_all(texts)
+
+    _compare(report, f"{name}, starting the processes", from_nothing, lambda: verdicts(texts), None)
 
 
 def _signed(text: bytes) -> bytes:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -212,8 +213,9 @@ async def test_the_state_cannot_be_written(agent: AgentProcess) -> None:
     if os.getuid() == 0:
         for path in (*folders, *files):
             os.chown(path, NOBODY, NOBODY)
-        agent.home.parent.chmod(0o755)
-        agent.home.parent.parent.chmod(0o755)
+        for parent in agent.home.parents:
+            if parent.is_relative_to(tempfile.gettempdir()):
+                parent.chmod(parent.stat().st_mode | 0o055)
     agent.state.chmod(0o500)
     ran = subprocess.run(  # noqa: PLW1510 - its status is what we look at
         [sys.executable, "-c", program], env=agent.environment, cwd="/", capture_output=True, text=True, timeout=60

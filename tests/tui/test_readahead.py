@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from itertools import islice
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from tests.tui.watched import write_recording
 from tui import readahead
+from tui.apart import Apart
 from tui.readahead import ReadAhead
 from tui.recording import Recording
 from tui.sources.synthetic import events
@@ -32,11 +33,20 @@ class AtOnce(Executor):
         return future
 
 
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Apart]:
+    apart = Apart(None)
+    yield apart
+    apart.close()
+
+
 @pytest.mark.parametrize("most", [1, 60_000, 1 << 30])
-def test_what_is_read_ahead_is_bounded_by_bytes(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_read_ahead_is_bounded_by_bytes(
+    most: int, apart: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(readahead, "_BYTES_MOST", most)
     recording, pool = Recording.open(write_recording(tmp_path / "room.jsonl", ARRIVALS)), AtOnce()
-    reading = ReadAhead(recording, None, pool, 0, depth=8)
+    reading = ReadAhead(recording, apart, pool, 0, depth=8)
     found = []
     while (checked := reading.next(len(recording))) is not None:
         found.append(checked.arrival)
@@ -46,10 +56,10 @@ def test_what_is_read_ahead_is_bounded_by_bytes(most: int, tmp_path: Path, monke
     recording.close()
 
 
-def test_long_lines_are_read_one_chunk_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_lines_are_read_one_chunk_at_a_time(apart: Apart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readahead, "_BYTES_MOST", 1)
     recording, pool = Recording.open(write_recording(tmp_path / "room.jsonl", ARRIVALS)), AtOnce()
-    reading = ReadAhead(recording, None, pool, 0, depth=8)
+    reading = ReadAhead(recording, apart, pool, 0, depth=8)
     reading.next(len(recording))
     assert pool.asked == [(0, 25), (25, 50)]  # the next one is begun while the first is folded
     recording.close()
