@@ -304,9 +304,9 @@ class Mesh:
                 yield self._view(thread)
 
     def _view(self, thread: Thread) -> TaskView:
-        view = self._views.get(thread.request.id)
+        view = self._views.get(thread.id)
         if view is None:
-            view = self._views[thread.request.id] = thread.derive(self._counts)
+            view = self._views[thread.id] = thread.derive(self._counts)
         return view
 
     def progress(self, task_id: str, stage: str, attempt: int) -> Message | None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # What is shared by copies is never changed; a copy costs what is in the newest layer.
 _LAYERS = 8
+
+
+@lru_cache(maxsize=1024)
+def _alone(address: str) -> tuple[str, ...]:
+    """Most messages are delivered by one address, and most addresses deliver many: one object for all of them."""
+    return (address,)
 
 
 class Origins:
@@ -31,7 +39,7 @@ class Origins:
     def add(self, message_id: str, address: str) -> None:
         known = self.get(message_id)
         if address not in known:
-            self._set(message_id, (*known, address))
+            self._set(message_id, (*known, address) if known else _alone(address))
 
     def forget(self, message_id: str) -> None:
         """As if nobody had delivered it."""

@@ -21,25 +21,35 @@ class Thread:
     whatever others send. Offers are for the requester alone and are no part of the state.
     """
 
-    __slots__ = ("_asleep", "_awarded", "_packed", "_said", "request", "size")
+    __slots__ = ("_asleep", "_awarded", "_packed", "_request", "_said", "age", "requester", "size")
 
     def __init__(self, request: Message) -> None:
-        self.request = request
+        self.age = request.envelope.sent_ms, request.id  # what tasks are forgotten by, the least first
+        self.requester = request.sender
         self.size = request.size
-        # Asleep, only the speakers are known here: what they said is packed.
+        # Asleep, all that was said is packed.
+        self._request: Message | None = request
         self._said: dict[Speaker, dict[tuple[str, ...], Message]] = {}
         self._asleep = False
         self._packed: Packed | None = None
-        self._awarded: set[str] = set()
+        self._awarded: frozenset[str] = frozenset()
 
     @property
-    def age(self) -> tuple[int, str]:
-        """What tasks are forgotten by, the least first."""
-        return self.request.envelope.sent_ms, self.request.id
+    def id(self) -> str:
+        """The task's id: its request's."""
+        return self.age[1]
+
+    @property
+    def request(self) -> Message:
+        """What opened the task."""
+        self._wake()
+        assert self._request is not None
+        return self._request
 
     def speaks(self, sender: str) -> bool:
         """Whether this identity has any part in the task."""
-        return sender == self.request.sender or any(sender == speaker for speaker, _ in self._said)
+        self._wake()
+        return sender == self.requester or any(sender == speaker for speaker, _ in self._said)
 
     def add(self, message: Message, *, counts: bool) -> bool:
         """Keep a message; ``counts`` says whether its key may speak. Whether the state may be another one now.
@@ -49,7 +59,7 @@ class Thread:
         if message.type == "task.offer":
             return False
         self._wake()
-        ours = message.sender == self.request.sender
+        ours = message.sender == self.requester
         speaker = (message.sender, message.envelope.kid)
         messages = self._said.get(speaker)
         if messages is None:
@@ -66,11 +76,11 @@ class Thread:
         self._packed = None
         self.size += message.size - (kept.size if kept is not None else 0)
         if ours and counts and message.type == "task.award":
-            self._awarded.update(present(message.envelope.recipients, ()))
+            self._awarded = self._awarded.union(present(message.envelope.recipients, ()))
         return True
 
     def _make_room(self) -> None:
-        others = [speaker for speaker in self._said if speaker[0] != self.request.sender]
+        others = [speaker for speaker in self._said if speaker[0] != self.requester]
         if len(others) < LIMITS.senders_per_task:
             return
         strangers = [speaker for speaker in others if speaker[0] not in self._awarded]
@@ -85,7 +95,6 @@ class Thread:
 
     def derive(self, counts: Callable[[Message], bool]) -> TaskView:
         """The state that follows from the messages that count."""
-        self._wake()
         return derive(self.request, filter(counts, self._messages()))
 
     def _messages(self) -> Iterator[Message]:
@@ -96,24 +105,22 @@ class Thread:
         if self._asleep:
             return
         if self._packed is None:
-            self._packed = Packed(self._messages())
-        for said in self._said.values():
-            said.clear()
-        self._asleep = True
+            self._packed = Packed((self.request, *self._messages()))
+        self._request, self._said, self._asleep = None, {}, True
 
     def _wake(self) -> None:
         if self._asleep and self._packed is not None:
-            for message in self._packed.unpack():
-                self._said[message.sender, message.envelope.kid][_place(message)] = message
+            self._request, *said = self._packed.unpack()
+            for message in said:
+                self._said.setdefault((message.sender, message.envelope.kid), {})[_place(message)] = message
         self._asleep = False
 
     def copy(self) -> Thread:
         """An independent copy."""
-        self._wake()
         other = Thread(self.request)
         other.size = self.size
         other._said = {speaker: messages.copy() for speaker, messages in self._said.items()}
-        other._awarded = self._awarded.copy()
+        other._awarded = self._awarded
         return other
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _SLICE_S = 0.002
 _GATHER_S = 0.1  # what comes at once is folded at once: waking up costs more than a fold
 _ADVANCE_S = 0.02
+_WAITING_MOST = 4000  # arrivals: a source that can wait is asked to
 
 
 class Feed(Protocol):
@@ -60,6 +61,8 @@ class LiveFeed:
         self._clock = clock
         self._model = Model(room=room, me=source.key.did if source.key else "")
         self._delivered: list[Arrival] = []  # not handed on for checking yet
+        self._eased = asyncio.Event()  # no more is waiting than is good
+        self._eased.set()
 
     @property
     def model(self) -> Model:
@@ -91,9 +94,14 @@ class LiveFeed:
             idle.clear()
             self._model.expect(arrivals)
             self._delivered += arrivals
+            if self._model.waiting > _WAITING_MOST:
+                self._eased.clear()
             woken.set()
 
-        receiving = asyncio.ensure_future(self.source.run(deliver, self._told))
+        async def eased() -> None:
+            await self._eased.wait()
+
+        receiving = asyncio.ensure_future(self.source.run(deliver, self._told, eased))
         folding = asyncio.ensure_future(self._fold(verifier, woken, idle))
         try:
             await asyncio.wait((receiving, folding), return_when=asyncio.FIRST_COMPLETED)
@@ -126,11 +134,18 @@ class LiveFeed:
                     # A fault of ours must not let one message hide all that follow.
                     log.exception("%s from %s", checked.arrival.event_id, checked.arrival.sender)
                 if time.perf_counter() > end:
+                    self._ease(idle)
                     await asyncio.sleep(0)
                     end = time.perf_counter() + _SLICE_S
+            self._ease(idle)
             if not self._model.waiting:
-                idle.set()
-            await asyncio.sleep(_GATHER_S)
+                await asyncio.sleep(_GATHER_S)
+
+    def _ease(self, idle: asyncio.Event) -> None:
+        if self._model.waiting <= _WAITING_MOST:
+            self._eased.set()
+        if not self._model.waiting:
+            idle.set()
 
 
 class ReplayFeed:

@@ -7,13 +7,11 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-import msgspec
-
-from tests.bench._feeder import READY, START_MS, Frame
+from tests.bench._frames import HEAD, READY, START_MS, Frame, decode
 from tui.arrivals import Arrival
-from tui.sources import Key, Link, SourceError
+from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 
-_REST_S = 0.005
+_BUFFER = 1 << 18  # bytes
 
 
 class PlayTime:
@@ -33,7 +31,7 @@ class PlayTime:
 
 
 class Fed:
-    """Hands over what comes out of a descriptor, no more while ``full`` says so.
+    """Hands over what comes out of a descriptor.
 
     ``begun`` is called when the feeder is ready, ``part_ended`` after the last event of each part.
     """
@@ -43,25 +41,29 @@ class Fed:
     key: Key | None = None
 
     def __init__(
-        self, descriptor: int, clock: PlayTime, *, begun: Callable[[], None],
-        part_ended: Callable[[int], Awaitable[None]], full: Callable[[], bool],
-    ) -> None:  # fmt: skip
+        self,
+        descriptor: int,
+        clock: PlayTime,
+        *,
+        begun: Callable[[], None],
+        part_ended: Callable[[int], Awaitable[None]],
+    ) -> None:
         self._descriptor = descriptor
         self._clock = clock
-        self._begun, self._part_ended, self._full = begun, part_ended, full
+        self._begun, self._part_ended = begun, part_ended
         self.delivered = 0
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         told(Link("live"))
-        reader = asyncio.StreamReader(limit=1 << 22)
+        reader = asyncio.StreamReader(limit=_BUFFER)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._descriptor, "rb", buffering=0)
         )
-        decode = msgspec.msgpack.Decoder(Frame).decode
         try:
-            while head := await reader.read(4):
-                length = int.from_bytes(head + await reader.readexactly(4 - len(head)), "big")
+            while head := await reader.read(HEAD):
+                length = int.from_bytes(head + await reader.readexactly(HEAD - len(head)), "big")
                 await self._take(decode(await reader.readexactly(length)), deliver)
+                await ready()
         finally:
             transport.close()
 
@@ -74,8 +76,6 @@ class Fed:
             self._clock.arrived(frame[-1].received_ms)
             self.delivered += len(frame)
             deliver(frame)
-            while self._full():  # noqa: ASYNC110 -- nobody tells when it is not
-                await asyncio.sleep(_REST_S)
 
     async def ask(
         self, question: str, *, stages: Sequence[str] = ("answer",), private: bool = False

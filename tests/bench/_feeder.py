@@ -1,7 +1,6 @@
 """Signed events of a made-up mesh, on standard output: ``python -m tests.bench._feeder AGENTS RATE PART...``.
 
-Frames of MessagePack, each behind its length: lists of arrivals, and the number of a part after its last event. Parts
-are counted in events. All of them are signed before a line of input lets them go, as many a second as ``RATE`` says;
+Parts are counted in events. All of them are signed before a line of input lets them go, as many a second as ``RATE`` says;
 with ``--flowing`` they are signed as they go, as fast as they are taken.
 """
 
@@ -15,16 +14,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-import msgspec
-
+from tests.bench._frames import READY, START_MS, framed
 from tui.arrivals import Arrival
 from tui.sources.synthetic import events
 
-START_MS: Final = 1_800_000_000_000
 TICK_S: Final = 0.02
-READY: Final = "ready"
-
-Frame = list[Arrival] | int | str
 
 
 def frames(agents: int, rate: float, parts: Sequence[int]) -> Iterator[list[Arrival] | int]:
@@ -35,11 +29,6 @@ def frames(agents: int, rate: float, parts: Sequence[int]) -> Iterator[list[Arri
         for start in range(0, count, size):
             yield list(islice(source, min(size, count - start)))
         yield number
-
-
-def _framed(frame: Frame) -> bytes:
-    data = msgspec.msgpack.encode(frame)
-    return len(data).to_bytes(4, "big") + data
 
 
 def main() -> None:
@@ -54,11 +43,11 @@ def main() -> None:
     if options.flowing:
         os.nice(5)  # whoever reads goes first
         for frame in made:
-            out.write(_framed(frame))
+            out.write(framed(frame))
         out.flush()
         return
-    signed = [(isinstance(frame, int), _framed(frame)) for frame in made]
-    out.write(_framed(READY))
+    signed = [(isinstance(frame, int), framed(frame)) for frame in made]
+    out.write(framed(READY))
     out.flush()
     sys.stdin.readline()
     due = time.monotonic()

@@ -2,7 +2,7 @@
 
 After each part it reports what that part has cost, as a line of JSON; after the last one, what standing idle costs.
 From the third part on it also watches how late the loop is, which costs a little itself. ``--undrawn``: the same
-without a screen. ``--flowing``: no more is read while much waits to be checked.
+without a screen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from tests.bench._fed import Fed, PlayTime
-from tests.bench.memory import megabytes
+from tests.bench._resident import megabytes
 from tui.app import ClawTui
 from tui.feeds import LiveFeed
 
@@ -26,7 +26,6 @@ IDLE = -1
 READY = "ready\n"
 _PROBE_S = 0.01
 _PROBED_FROM = 2
-_WAITING_MOST = 2000
 _SETTLE_S, _IDLE_S = 3.0, 5.0
 _PATIENCE_S = 60.0
 
@@ -49,12 +48,9 @@ class Told(msgspec.Struct, kw_only=True):
 class Meter:
     """Measures a feed part by part. ``drawn`` counts frames."""
 
-    def __init__(self, events: int, report: int, *, flowing: bool) -> None:
+    def __init__(self, events: int, report: int) -> None:
         clock = PlayTime()
-        self._source = Fed(
-            events, clock, begun=self._begun, part_ended=self._part_ended,
-            full=lambda: flowing and self.feed.model.waiting > _WAITING_MOST,
-        )  # fmt: skip
+        self._source = Fed(events, clock, begun=self._begun, part_ended=self._part_ended)
         self.feed = LiveFeed(self._source, clock=clock)
         self._report = report
         self._probing = False
@@ -151,9 +147,8 @@ def main() -> None:
     parser.add_argument("events", type=int)
     parser.add_argument("report", type=int)
     parser.add_argument("--undrawn", action="store_true")
-    parser.add_argument("--flowing", action="store_true")
     options = parser.parse_args()
-    meter = Meter(options.events, options.report, flowing=options.flowing)
+    meter = Meter(options.events, options.report)
     if options.undrawn:
         asyncio.run(_undrawn(meter))
     else:

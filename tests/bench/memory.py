@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from pathlib import Path
 
 from tests.bench import Report, Row
+from tests.bench._resident import megabytes
 from tests.bench._scene import Scene, acquainted, echo, process
 
 _IDLE_S = 60.0
@@ -34,16 +33,3 @@ async def run(report: Report) -> None:
                     at_most=90 if field == "Rss" else None,
                 )
             )
-
-
-def megabytes(pid: int, field: str) -> float | None:
-    """Memory of a process in 10^6 bytes; None if this system does not tell."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        kibibytes = next(line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    except OSError:
-        if field != "Rss":
-            return None
-        command = ["ps", "-o", "rss=", "-p", str(pid)]
-        kibibytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return int(kibibytes) * 1024 / 1e6

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from tests.bench import Report, Row
-from tests.bench.memory import megabytes
+from tests.bench._resident import megabytes
 
 # By the first, the room has reached its bounds: it holds no more tasks afterwards than it does then.
 _COUNTS = (100_000, 1_000_000)

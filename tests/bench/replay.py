@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.bench import Report, Row
-from tests.bench._feeder import START_MS
+from tests.bench._frames import START_MS
 from tui.player import Player
 from tui.recorder import Recorder
 from tui.recording import Recording

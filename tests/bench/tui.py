@@ -165,7 +165,8 @@ def play(agents: int, rate: float, parts: Sequence[int], *options: str) -> Mappi
     report, report_in = os.pipe()
     flowing = ["--flowing"] if "--flowing" in options else []
     feeding = [sys.executable, "-m", "tests.bench._feeder", str(agents), str(rate), *map(str, parts), *flowing]
-    screen = [sys.executable, "-m", "tests.bench._screen", str(events), str(report_in), *options]
+    undrawn = ["--undrawn"] if "--undrawn" in options else []
+    screen = [sys.executable, "-m", "tests.bench._screen", str(events), str(report_in), *undrawn]
     told: dict[int, Told] = {}
     with (
         subprocess.Popen(feeding, stdin=subprocess.PIPE, stdout=events_in) as feeder,

@@ -69,16 +69,18 @@ def test_rest_changes_nothing(steps: list[Message | str]) -> None:
             else:
                 assert look(rested) == look(plain)
         assert look(rested) == look(plain)
+        assert rested.request == plain.request
         assert list(rested._said) == list(plain._said)
 
 
-def test_at_rest_nothing_is_kept_but_the_request_and_who_spoke() -> None:
+def test_at_rest_no_message_is_kept_but_packed() -> None:
     thread = Thread(TALK.request)
     for message in TALK.said:
         told(thread, message)
     speakers = list(thread._said)
     thread.rest()
-    assert list(thread._said) == speakers
-    assert not any(thread._said.values())
+    assert (thread._request, thread._said) == (None, {})
+    assert (thread.id, thread.requester) == (TALK.request.id, TALK.request.sender)
     assert thread.progress(BOB.did, BOB.did, "draft", 1) is not None
-    assert all(thread._said.values())
+    assert list(thread._said) == speakers
+    assert thread.request == TALK.request

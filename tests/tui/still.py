@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import islice
 
 from tui.arrivals import Arrival
 from tui.checking import check
 from tui.feeds import LiveFeed
-from tui.sources import Key, Link, SourceError
+from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.sources.synthetic import events
 
 NOW_MS = 1_800_000_000_000
@@ -28,7 +28,7 @@ class StillSource:
         self.asked: list[str] = []
         self.canceled: list[str] = []
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         told(Link("live"))
         await asyncio.Event().wait()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tui.checking import check
 from tui.filters import Context
 from tui.model import Model
 from tui.recorder import Recorder
-from tui.sources import Key, Link, SourceError
+from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.views import Entry, Snapshot
 
 
@@ -127,7 +127,7 @@ class Given:
         self.delivered = asyncio.Event()
         self.cancelled = False
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         told(Link("live", "all is\x1b[2J well"))
         for batch in self._batches:
             deliver(batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,6 +26,16 @@ class Key(msgspec.Struct, frozen=True):
     seal_keys: tuple[SealKey, ...]
 
 
+Deliver = Callable[[Sequence[Arrival]], None]
+Tell = Callable[[Link], None]
+Ready = Callable[[], Awaitable[None]]
+"""Returns when there is room for more."""
+
+
+async def always() -> None:
+    """There is room for more."""
+
+
 class Source(Protocol):
     """A stream of raw events. ``run`` ends when there is nothing more, or is cancelled."""
 
@@ -36,10 +46,11 @@ class Source(Protocol):
     def key(self) -> Key | None:
         """Set if we hold the key of an agent in the room: then one may ask and cancel."""
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         """Hand over what arrives, in order, and tell how the link is doing. Reconnects by itself.
 
-        ``deliver`` never blocks; what was delivered before (after a reconnect) may come again.
+        ``deliver`` never blocks; what was delivered before (after a reconnect) may come again. A source that can
+        hold back what follows awaits ``ready`` after it has delivered much.
         Raises ``SourceError`` when it cannot go on.
         """
 

@@ -19,7 +19,7 @@ from bots.identity import Identity, require_sound
 from bots.requests import AnyAnswer, AnyRequest, Ask, Cancel, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.service import Service
 from tui.arrivals import Arrival
-from tui.sources import Key, Link, SourceError
+from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.sources.live.deliveries import arrival
 from tui.sources.live.trouble import translated
 
@@ -52,8 +52,8 @@ class AgentSource:
     def key(self) -> Key | None:
         return Key(self._own.did, (self._own.seal,))
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
-        view = _View(self._entered, deliver, told)
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
+        view = _View(self._entered, deliver, told, ready)
         view.connecting(f"Looking for the agent {self._selection.name}.")
         try:
             while True:
@@ -135,6 +135,7 @@ class AgentSource:
                 async for answer in answers:
                     view.beside, ended = True, "was stopped"
                     view.take(answer)
+                    await view.ready()
         except (msgspec.DecodeError, ValueError):
             # The end of a line is missing: it was killed. Or the line is none of an agent.
             view.beside, ended = True, "broke off in the middle of a line"
@@ -167,6 +168,7 @@ class AgentSource:
                 async with aclosing(_answers_of(self._service, request)) as answers:
                     async for answer in answers:
                         view.take(answer)
+                        await view.ready()
             finally:
                 self._service = None
 
@@ -179,8 +181,10 @@ class _View:
         entered: Callable[[str], None],
         deliver: Callable[[Sequence[Arrival]], None],
         told: Callable[[Link], None],
+        ready: Ready,
     ) -> None:
         self._entered = entered
+        self.ready = ready
         self._deliver = deliver
         self._told = told
         self._loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from bots.paths import make_private, state_home
 from bots.transports import Delivery, Room
 from bots.transports.matrix.config import MatrixConfig
 from tui.arrivals import Arrival
-from tui.sources import Key, Link, SourceError
+from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.sources.live.deliveries import arrival
 from tui.sources.live.trouble import translated
 
@@ -45,7 +45,7 @@ class Observer:
     def key(self) -> Key | None:
         return None
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         with translated():
             await _Reading(self._config, self._folder, self._password, self._entered, deliver, told).run()
 
@@ -119,6 +119,9 @@ class _Reading:
 
     def position(self, transport: str) -> str | None:
         return None
+
+    def had(self, transport: str, events: Collection[str]) -> Collection[str]:
+        return events  # what is not kept cannot tell, and is not looked for
 
     def _look(self) -> None:
         rooms = self._transport.rooms()

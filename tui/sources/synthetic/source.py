@@ -9,7 +9,7 @@ from typing import Final
 
 from clawnet_proto.specification import LIMITS
 from tui.arrivals import Arrival
-from tui.sources import Key, Link, SourceError
+from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.sources.synthetic.errand import Errand
 from tui.sources.synthetic.play import ROOM, Scene
 from tui.sources.synthetic.script import perform
@@ -58,7 +58,7 @@ class Synthetic:
         while len(self._ready) < count:
             self._ready.extend(self._play.step())
 
-    async def run(self, deliver: Callable[[Sequence[Arrival]], None], told: Callable[[Link], None]) -> None:
+    async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         """Deliver what is due until the end, if there is one."""
         told(Link("live", _TOLD))
         self._running = True
@@ -67,6 +67,7 @@ class Synthetic:
                 batch = self._due(self._clock())
                 if batch:
                     deliver(batch)
+                    await ready()
                 least, most = _PAUSES_S
                 wait_s = (self._next_ms - self._clock()) / 1000
                 await self._sleep(0 if len(batch) >= _BATCH else min(most, max(least, wait_s)))
