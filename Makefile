@@ -40,6 +40,10 @@ demo-tui: .venv/.ready-run ## The same with clawtui in front, and one question a
 bench: .venv/.ready-bench ## Measure, each figure beside its yardstick
 	@$(PY) -m tests.bench $(ARGS)
 
+.PHONY: sim
+sim: .venv/.ready-dev ## Simulate 10 to 1,000 agents in virtual time, list the figures and draw docs/pictures/scaling.svg
+	@$(PY) -m tests.sim --picture docs/pictures/scaling.svg $(ARGS)
+
 .PHONY: fuzz
 fuzz: .venv/.ready-fuzz ## Search ten minutes for inputs that break an invariant, then compare the testees
 	@$(PY) -m tests.fuzz --seconds 600 $(ARGS)

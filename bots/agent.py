@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import UNSET
 
 from bots.artifacts import Artifacts
+from bots.audit.witness import Audit, Deed
 from bots.author import KEYS_LIFETIME_MS, Author
 from bots.behaviours import USUAL, Behaviour, Posting, Question
 from bots.behaviours.executor import ExecutorBehaviour
@@ -33,6 +34,7 @@ from bots.events import AnyEvent, Notice
 from bots.identity import Identity
 from bots.intake import Intake, seen
 from bots.key_watch import KeyWatch
+from bots.logging_format import about
 from bots.model_watch import ModelWatch
 from bots.outbox import Entry, Outbox
 from bots.parcels import Parcels
@@ -85,7 +87,8 @@ class Agent:
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._clock = clock
-        self._author = Author(identity, self.now_ms, entropy)
+        self._author = Author(identity, self.now_ms, entropy, self._note)
+        self.audit: Audit | None = None
         self.config = config
         self.store = store
         self.engine = engine
@@ -208,7 +211,9 @@ class Agent:
         self.outbox.add(*entries)
 
     def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
-        self.outbox.add(Entry(plane="room", room=room, line=text, root=root, mention=mention))
+        words = Entry(plane="room", room=room, line=text, root=root, mention=mention)
+        self._note(words)
+        self.outbox.add(words)
 
     def notify(self, event: AnyEvent) -> None:
         for observer in list(self._observers):
@@ -218,6 +223,16 @@ class Agent:
         """Call ``observer`` for every event from now on; returns what ends that."""
         self._observers.append(observer)
         return lambda: self._observers.remove(observer) if observer in self._observers else None
+
+    def attend(self, audit: Audit) -> None:
+        """Let ``audit`` note all that we do from now on, until we end."""
+        self.audit = audit
+        self.observe(audit.told)
+        _ = self.spawn(audit.run())
+
+    def _note(self, deed: Deed) -> None:
+        if self.audit is not None:
+            self.audit.note(deed)
 
     def overhear(self, listener: Callable[[bytes], None]) -> Callable[[], None]:
         """Call ``listener`` with the carrier of every direct message of ours as it was before it was sealed.
@@ -288,8 +303,7 @@ class Agent:
         revocation = self._author.revocation
         assert revocation is not None
         for room in self.rooms():
-            if not room.encrypted:
-                self.post(room.uri, revocation, lifetime_ms=KEYS_LIFETIME_MS, posting=Posting(priority=0))
+            self.post(room.uri, revocation, lifetime_ms=KEYS_LIFETIME_MS, posting=Posting(priority=0))
 
     def _after_all_we_said(self) -> int:
         """A moment at which the key in use has said nothing yet (Unix milliseconds)."""
@@ -319,8 +333,12 @@ class Agent:
             if self._recorder is not None:
                 self._recorder.close()
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
     def stop(self) -> None:
-        """End ``run`` politely: work is handed back, rooms are told."""
+        """End ``run`` politely: work is finished or handed back, rooms are told."""
         self._stopping.set()
         self.wake()
 
@@ -345,10 +363,11 @@ class Agent:
 
     async def _say_goodbye(self) -> None:
         if self.identity.revocation is None:
-            await self.executor.stop()
+            await self.executor.finish(self.config.limits.grace_seconds)
             if self._ready:
                 self.presence.leave("stopping")
-        await self.outbox.flush(_GOODBYE_S)
+        if not await self.outbox.flush(_GOODBYE_S):
+            log.warning("%d messages are sent at the next start", self.outbox.health().queued)
         if self._recorder is not None:
             await self._record_the_rest(self._recorder)
 
@@ -401,7 +420,8 @@ class Agent:
                     if seq not in outside:
                         self._recorder.record(delivery)
             for item in items:
-                self._act(item)
+                with about(**item.subject):
+                    self._act(item)
             self.store.handled(seq for seq, _ in batch if seq not in outside)
             self.store.forget(outside)
             if self._ready:
@@ -414,6 +434,7 @@ class Agent:
             if isinstance(item, Question):
                 self.people.on_question(item)
                 return
+            self._note(item)
             for behaviour in self._behaviours[TYPES[item.message.type].family]:
                 behaviour.on_message(item)
         except StoreError:

@@ -21,12 +21,22 @@ KEYS_LIFETIME_MS = TYPES["identity.rotate"].lifetime_ms
 
 
 class Author:
-    """Signs with the key in use. ``now_ms`` is the wall clock, ``entropy`` gives so many unforeseeable bytes."""
+    """Signs with the key in use. ``now_ms`` is the wall clock, ``entropy`` gives so many unforeseeable bytes.
 
-    def __init__(self, own: Identity, now_ms: Callable[[], int], entropy: Callable[[int], bytes]) -> None:
+    ``signed`` is told of every new message, before anybody else.
+    """
+
+    def __init__(
+        self,
+        own: Identity,
+        now_ms: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        signed: Callable[[Message], None],
+    ) -> None:
         self.identity = own
         self._now_ms = now_ms
         self._entropy = entropy
+        self._signed = signed
 
     def sign(
         self,
@@ -41,7 +51,7 @@ class Author:
         """A carrier and the message it holds. Raises LocalProtocolError for what others would refuse."""
         now = self._now_ms()
         kind = body_type(body)
-        return sign(
+        data, message = sign(
             self.identity.key,
             Envelope(
                 clawnet=PROTOCOL_VERSION,
@@ -58,6 +68,8 @@ class Author:
                 answers=answers or UNSET,
             ),
         )
+        self._signed(message)
+        return data, message
 
     def sign_again(self, message: Message) -> bytes:
         """The carrier of a message that the key in use has signed before."""

@@ -1,7 +1,7 @@
 """The configuration of an agent: TOML, then environment, then command line; the later wins.
 
-Every key has an environment variable ``CLAWNET_<SECTION>_<KEY>``. Passwords come from a prompt or from
-``CLAWNET_MATRIX_PASSWORD`` and are never written anywhere.
+Every key has an environment variable ``CLAWNET_<SECTION>_<KEY>``. Passwords come from a prompt, from
+``CLAWNET_MATRIX_PASSWORD`` or the file that ``CLAWNET_MATRIX_PASSWORD_FILE`` names, and are never written anywhere.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     tasks_per_minute_homeserver: Positive = 120
     tasks_per_minute_strangers: Positive = 60
     stage_seconds: Positive = 300
+    grace_seconds: Natural = 20
     hops: Natural = 3
 
 
@@ -96,6 +97,30 @@ class RequestsSection(Section, frozen=True, kw_only=True):
     attempts: Annotated[int, Meta(ge=1, le=100)] = 5
 
 
+class LogSection(Section, frozen=True, kw_only=True):
+    """What is told on the way."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class HealthSection(Section, frozen=True, kw_only=True):
+    """Health and metrics over HTTP."""
+
+    listen: str = ""
+    allow_remote: bool = False
+    hosts: tuple[str, ...] = ()
+    sync_seconds: Positive = 120
+    outbox_seconds: Positive = 300
+
+
+class AuditSection(Section, frozen=True, kw_only=True):
+    """The log of all that the agent does."""
+
+    enabled: bool = True
+    megabytes: Positive = 64
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -105,6 +130,9 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitsSection = LimitsSection()
     people: PeopleSection = PeopleSection()
     requests: RequestsSection = RequestsSection()
+    audit: AuditSection = AuditSection()
+    log: LogSection = LogSection()
+    health: HealthSection = HealthSection()
 
 
 def load(path: Path | None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
@@ -207,6 +235,7 @@ tasks_per_minute_address = 30
 tasks_per_minute_homeserver = 120
 tasks_per_minute_strangers = 60   # one pool for everyone not listed
 stage_seconds = 300          # a stage that takes longer is stopped
+grace_seconds = 20           # for what runs when the agent is stopped; the rest is handed back
 hops = 3                     # how far a request may have been passed on from agent to agent
 
 [people]                     # questions people write in the room
@@ -220,6 +249,21 @@ lease_ms = 15000             # silence after which a stage is awarded to somebod
 offer_wait_ms = 400          # how long to wait for more offers after the first
 give_up_seconds = 60         # without any offer
 attempts = 5                 # of one stage
+
+[audit]                      # a signed log of all that the agent does: clawbot audit
+enabled = true
+megabytes = 64               # what it may take; the oldest is removed
+
+[log]
+level = "info"               # debug, info, warning or error
+format = "text"              # text, or json: one object a line
+
+[health]                     # /health, /ready and /metrics over HTTP
+listen = ""                  # e.g. "127.0.0.1:9464"; empty: nowhere
+allow_remote = false         # whether other machines may ask: there is no password
+hosts = []                   # names, beside addresses, that others may call this machine by
+sync_seconds = 120           # silence of the homeserver that counts as a failure
+outbox_seconds = 300         # how long a message may wait to be sent
 """
 
 

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from bots.agent import Agent
-from bots.errors import ClawbotError
 from bots.requests import AnyAnswer, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.transports import Delivery
 
@@ -37,7 +36,7 @@ async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -
                 link = _link(agent)
                 yield link
             if not room and agent.rooms():
-                room = _readable(agent, room_of(request.room))
+                room = room_of(request.room)
                 yield RoomFollowed(at_ms=agent.now_ms(), room=room)
                 last = agent.store.newest(request.remembered)
             for seq, delivery in agent.store.history(last) if room else ():
@@ -90,15 +89,6 @@ class _Overheard:
         self._lost = 0
         missed: list[AnyAnswer] = [Missed(at_ms=now_ms, count=lost)] if lost else []
         return missed + [Delivered(at_ms=now_ms, delivery=delivery) for delivery in waiting]
-
-
-def _readable(agent: Agent, room: str) -> str:
-    """The room itself. Raises ClawbotError for an encrypted one."""
-    if any(known.encrypted for known in agent.rooms() if known.uri == room):
-        raise ClawbotError(
-            "room.encrypted", "The room is encrypted, which this version cannot read.", "Use another room."
-        )
-    return room
 
 
 def _link(agent: Agent) -> LinkChanged:

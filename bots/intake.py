@@ -158,7 +158,8 @@ class Intake:
         reason = clean(str(error))
         self.refused += 1
         event = clean(delivery.event_id) or "a direct event"
-        log.warning("carrier %d of %s from %s refused: %s", index, event, delivery.sender, reason)
+        subject = {"event_id": delivery.event_id, "address": delivery.sender, "code": code}
+        log.warning("carrier %d of %s from %s refused: %s", index, event, delivery.sender, reason, extra=subject)
         self._notify(
             MessageSeen(
                 at_ms=delivery.received_ms,
@@ -248,7 +249,9 @@ class Intake:
             self._told.popitem(last=False)
         if code and code != "recipient.other" and delivery.live:
             meaning = ERRORS[code].meaning
-            log.info("%s %s from %s marked %s: %s", message.type, message.id, delivery.sender, code, meaning)
+            subject = {"message_id": message.id, "type": message.type, "peer": message.sender, "code": code}
+            what = (message.type, message.id, delivery.sender, code, meaning)
+            log.info("%s %s from %s marked %s: %s", *what, extra=subject)
         self._notify(
             seen(
                 message,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bots.agent import Agent
+from bots.audit.opening import open_audit
 from bots.config import Config, EngineSection
 from bots.engines import Engine
 from bots.engines.discover import EngineOptions, find_engine
@@ -63,7 +64,10 @@ async def open_agent(
 
     try:
         recorder = Recorder(record) if record is not None else None
-        return Agent(config, identity, store, engine, open_transport, recorder=recorder)
+        agent = Agent(config, identity, store, engine, open_transport, recorder=recorder)
+        if config.audit.enabled:
+            agent.attend(open_audit(config, state, lambda: agent.identity, agent.now_ms, agent.notify))
+        return agent
     except BaseException:
         store.close()
         raise

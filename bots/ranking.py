@@ -65,6 +65,20 @@ def ranked(key: str, peers: Iterable[Peer]) -> list[str]:
     return sorted(scores, key=lambda did: (-scores[did], did))
 
 
+def place(key: str, did: str, own: float, others: Iterable[tuple[str, float]], most: int) -> int | None:
+    """Where one stands among ``others`` (did and weight), from 0; None if ``most`` or more come before it.
+
+    The place it has in ``ranked``. Most peers are not among the best and learn that from a few others.
+    """
+    mine, before = score(key, did, own), 0
+    for other, theirs in others:
+        rival = score(key, other, theirs)
+        before += rival > mine or (rival == mine and other < did)
+        if before >= most:
+            return None
+    return before
+
+
 def stage_key(request_id: str, stage: str) -> str:
     """The key of one stage of one request."""
     return f"{request_id}\0{stage}"

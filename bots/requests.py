@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from bots.events import AnyEvent, Event
+from bots.health.state import Finding
 from bots.transports import Delivery
 
 
@@ -156,6 +157,22 @@ class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
     jobs: int
     key: str = ""  # the key in use
     rotations: int = 0
+    encrypted_rooms: int = 0
+    fingerprint: str = ""  # of our device in encrypted rooms, "" without any
+    unreadable: int = 0  # encrypted events that wait for their key, or that nothing can make readable
+    changed_devices: tuple[str, ...] = ()  # devices of others that came back with other keys
+    health: Literal["ok", "degraded", "failing"] = "ok"
+    problems: tuple[Finding, ...] = ()  # what keeps it from its work
+    warnings: tuple[Finding, ...] = ()
+    stopping: bool = False
+    uptime_s: int = 0
+    sync_age_s: int = -1  # since it last received; -1: not yet
+    peers_live: int = 0
+    stages_running: int = 0
+    tasks_open: int = 0  # tasks of its own that have not ended
+    inbox_waiting: int = 0  # events that arrived and are not handled
+    outbox_oldest_s: int = 0  # how long the oldest queued message waits
+    health_url: str = ""  # where monitors can read the same, "" for nowhere
 
 
 class Delivered(Event, frozen=True, kw_only=True, tag="delivered"):

@@ -15,6 +15,7 @@ from bots.engines import Engine
 from bots.errors import ClawbotError, ConfigError
 from bots.events import AnyEvent, Notice, TaskEnded
 from bots.following import follow
+from bots.health.reading import Health
 from bots.identity import Identity
 from bots.ranking import capable
 from bots.requests import (
@@ -54,8 +55,9 @@ _QUEUE = 10_000
 class Service:
     """Carries out requests against one agent."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, health: Health | None = None) -> None:
         self._agent = agent
+        self._health = health or Health(agent)
 
     async def answer(self, request: AnyRequest) -> AsyncIterator[AnyAnswer]:
         """Everything there is to say to a request. Raises ClawbotError; closing it early ends what it began."""
@@ -95,6 +97,8 @@ class Service:
 
     async def _ask(self, request: Ask) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
+        if agent.stopping:
+            raise ClawbotError("agent.stopping", "The agent is stopping: it takes no new questions.", "Start it again.")
         size = len(request.question.encode())
         if size > LIMITS.inline_text_bytes:
             most = LIMITS.inline_text_bytes
@@ -102,10 +106,6 @@ class Service:
                 "ask.too_long", f"The question has {size} bytes; {most} are possible.", "Ask for less at once."
             )
         room = self._room(request.room)
-        if next(known for known in agent.rooms() if known.uri == room).encrypted:
-            raise ClawbotError(
-                "room.encrypted", "The room is encrypted, which this version cannot send into.", "Use another room."
-            )
         for notice in self._privacy(room, request.private):
             yield notice
         kind, able = self._kind(room, request)
@@ -151,6 +151,10 @@ class Service:
         name = clean(here.name)
         if private:
             text = f"Sealed: only the agents that run it can read the question; {name} sees that you ask."
+        elif here.encrypted:
+            text = (
+                f"{name} is encrypted: its {here.members} members can read the question and the answer, no server can."
+            )
         elif here.public:
             text = f"{name} is public: anyone who joins can read the question and the answer."
         else:
@@ -310,15 +314,23 @@ class Service:
 
     async def _status(self, _request: Status) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
-        health = agent.outbox.health()
+        state, verdict = self._health.read()
+        encryption = agent.transport.encryption
         engine = "none" if agent.engine is None else _engine_told(agent.engine)
         yield AgentStatus(
             at_ms=agent.now_ms(), did=agent.identity.did, name=agent.config.agent.name,
             address=agent.transport.address, online=agent.transport.online,
             rooms=tuple(clean(room.name) for room in agent.rooms()), engine=engine,
-            models=tuple(model.name for model in agent.models), queued=health.queued,
-            refused_outgoing=health.refused, refused_incoming=agent.intake.refused, jobs=agent.executor.jobs,
+            models=tuple(model.name for model in agent.models), queued=state.outbox_waiting,
+            refused_outgoing=state.outbox_refused, refused_incoming=agent.intake.refused, jobs=agent.executor.jobs,
             key=agent.identity.key.did, rotations=len(agent.identity.chain),
+            encrypted_rooms=state.encrypted_rooms, fingerprint=encryption.fingerprint,
+            unreadable=encryption.unreadable + encryption.given_up,
+            changed_devices=tuple(clean(device) for device in encryption.changed),
+            health=verdict.status, problems=verdict.problems, warnings=verdict.warnings, stopping=state.stopping,
+            uptime_s=int(state.uptime_s), sync_age_s=-1 if state.sync_age_s is None else int(state.sync_age_s),
+            peers_live=state.peers_live, stages_running=state.stages_running, tasks_open=state.tasks_open,
+            inbox_waiting=state.inbox_waiting, outbox_oldest_s=int(state.outbox_oldest_s), health_url=self._health.url,
         )  # fmt: skip
 
     async def _rotate(self, _request: Rotate) -> AsyncIterator[AnyAnswer]:

@@ -12,15 +12,15 @@ PAYLOAD_TYPE = "application/vnd.clawnet.envelope.v1+json"
 COMMITMENT_TYPE = "application/vnd.clawnet.commitment.v1+json"
 
 
-def _pre_authentication(payload_type: str) -> Callable[[bytes], bytes]:
+def pre_authentication(payload_type: str) -> Callable[[bytes], bytes]:
     """The DSSE pre-authentication encoding (version 1) for payloads of one type."""
     head = f"DSSEv1 {len(payload_type)} {payload_type} ".encode()
     return lambda payload: b"%b%d %b" % (head, len(payload), payload)
 
 
-signed_bytes: Final = _pre_authentication(PAYLOAD_TYPE)
+signed_bytes: Final = pre_authentication(PAYLOAD_TYPE)
 """What a signature over an envelope's UTF-8 bytes is made of."""
-committed_bytes: Final = _pre_authentication(COMMITMENT_TYPE)
+committed_bytes: Final = pre_authentication(COMMITMENT_TYPE)
 """What a commitment to the next key is made of (ID-19)."""
 
 

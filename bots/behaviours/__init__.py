@@ -23,7 +23,7 @@ from bots.transports import PersonText, Room
 from clawnet_proto.families.presence import Address
 from clawnet_proto.mesh import Binding, Mesh, Peer
 from clawnet_proto.message import Message
-from clawnet_proto.wire import Record
+from clawnet_proto.wire import Record, present
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,13 @@ class Received(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     binding: Binding
 
+    @property
+    def subject(self) -> dict[str, str]:
+        """What log lines about it name."""
+        message = self.message
+        task = message.id if message.type == "task.request" else str(present(message.envelope.thread, ""))
+        return {"message_id": message.id, "type": message.type, "task": task, "peer": message.sender}
+
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A person's plain words in a room."""
@@ -47,6 +54,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     words: PersonText
     received_ms: int
+
+    @property
+    def subject(self) -> dict[str, str]:
+        """What log lines about it name."""
+        return {"event_id": self.event_id, "address": self.address}
 
 
 class Posting(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from contextlib import aclosing
 from functools import partial
@@ -18,6 +19,7 @@ from bots.behaviours.stage_input import read_inputs
 from bots.behaviours.stage_output import StageOutput
 from bots.behaviours.stage_run import StageRun, choose_model
 from bots.errors import ClawbotError, EngineError, StoreError
+from bots.logging_format import about
 from bots.quota import Bucket, Quotas, is_listed
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import ProtocolError
@@ -60,6 +62,7 @@ class ExecutorBehaviour:
         self._declines = Bucket(_DECLINES_PER_MINUTE, context.now_ms())
         self._jobs: dict[tuple[str, str, int], Job] = {}
         self._slots = asyncio.Semaphore(context.config.limits.concurrency)
+        self._finishing = False
 
     @property
     def jobs(self) -> int:
@@ -86,8 +89,25 @@ class ExecutorBehaviour:
                     if current.state in ("awarded", "working"):
                         self._start_job(room.uri, current.award)
 
-    async def stop(self) -> None:
-        """Hand back what is not done: the requester hears at once instead of waiting for the lease."""
+    async def finish(self, grace_s: float) -> None:
+        """Let what runs come to its end, for so long at most, and begin nothing; then hand back the rest."""
+        self._finishing = True
+        if running := self._running():
+            log.info("finishing %d stages, for %g s at most", len(running), grace_s)
+            self._presence.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while running:
+                    await asyncio.wait(running, timeout=_PROGRESS_EVERY_MS / 1000)
+                    self.advance(self._context.now_ms())
+                    running = self._running()
+        await self._hand_back()
+
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [job.process for job in self._jobs.values() if job.process is not None]
+
+    async def _hand_back(self) -> None:
+        """Give up what is not done: the requester hears at once instead of waiting for the lease."""
         for job in list(self._jobs.values()):
             self._drop(job)
             if job.process is not None:
@@ -199,14 +219,16 @@ class ExecutorBehaviour:
         self._presence.running, self._presence.waiting = running, len(self._jobs) - running
 
     def advance(self, now_ms: int) -> None:
-        self._offering.advance(now_ms)
+        if not self._finishing:
+            self._offering.advance(now_ms)
         for job in list(self._jobs.values()):
             view = self._context.mesh(job.room).task(job.task)
             attempt = self._attempt(view, job)
             if view is None or attempt is None or self._is_over(job, view, attempt, now_ms):
                 self._drop(job)
-            elif job.process is None and view.ready(view.stages[job.stage].spec):
-                job.process = self._context.spawn(self._run(job, view))
+            elif job.process is None and not self._finishing and view.ready(view.stages[job.stage].spec):
+                with about(task=job.task, stage=job.stage, attempt=job.attempt, peer=job.award.sender):
+                    job.process = self._context.spawn(self._run(job, view))
                 self._count()
             elif attempt.state == "working" and (job.unsent or self._renewal_due(job, now_ms)):
                 self._progress(job, now_ms)

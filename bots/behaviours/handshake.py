@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from bots.behaviours import Context, Posting, Received
 from bots.events import PeerConfirmed
 from bots.quota import Bucket
-from bots.ranking import score
+from bots.ranking import place, score
 from clawnet_proto import PROTOCOL_VERSION
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import handshake, presence
+from clawnet_proto.mesh import Peer
 from clawnet_proto.message import Message
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 VERSIONS = (PROTOCOL_VERSION,)
 _AHEAD = 8
 _AHEAD_EVERY_MS = 1_000
-_WELCOMERS = 3
+WELCOMERS = 3
 _LIFETIME_MS = 60_000
 _TIME_OUT_MS = 20_000
 _AGAIN_MS = 600_000
@@ -48,6 +50,7 @@ class HandshakeBehaviour:
         self._confirmed: dict[str, dict[str, presence.Confirmed]] = {}
         self._welcome: list[tuple[str, str]] = []
         self._ahead_due_ms = 0
+        self._near: dict[str, tuple[Sequence[Peer], Sequence[str]]] = {}  # by room: who is there, whom we chose
         self._answers = Bucket(_ANSWERS_PER_MINUTE, context.now_ms())
 
     def recent(self, room: str) -> tuple[presence.Confirmed, ...]:
@@ -175,10 +178,10 @@ class HandshakeBehaviour:
 
     def _greet_newcomers(self, now_ms: int) -> None:
         welcome, self._welcome = self._welcome, []
+        me = self._context.identity.did
         for room, did in welcome:
-            others = [peer.did for peer in self._context.live_peers(room) if peer.did != did]
-            others.sort(key=lambda other: -score(did, other, 1.0))
-            if self._context.identity.did in others[:_WELCOMERS]:
+            others = ((peer.did, 1.0) for peer in self._context.live_peers(room) if peer.did not in (did, me))
+            if self._announce(room) is not None and place(did, me, 1.0, others, WELCOMERS) is not None:
                 self.greet(room, did)
 
     def _greet_ahead(self, now_ms: int) -> None:
@@ -186,15 +189,22 @@ class HandshakeBehaviour:
         if now_ms < self._ahead_due_ms:
             return
         self._ahead_due_ms = now_ms + _AHEAD_EVERY_MS
-        me = self._context.identity.did
         for room in self._context.rooms():
             if self._announce(room.uri) is None:
                 continue
-            peers = [peer.did for peer in self._context.live_peers(room.uri) if peer.did != me]
-            peers.sort(key=lambda did: -score(me, did, 1.0))
-            for did in peers[:_AHEAD]:
+            for did in self._nearest(room.uri):
                 if self.confirmed(room.uri, did) is None:
                     self.greet(room.uri, did)
+
+    def _nearest(self, room: str) -> Sequence[str]:
+        """The peers we keep confirmed: chosen anew only when others are there than before."""
+        me, peers = self._context.identity.did, self._context.live_peers(room)
+        known, chosen = self._near.get(room, ((), ()))
+        if known != peers:
+            others = (peer.did for peer in peers if peer.did != me)
+            chosen = heapq.nsmallest(_AHEAD, others, key=lambda did: -score(me, did, 1.0))
+            self._near[room] = (peers, chosen)
+        return chosen
 
 
 _ANSWERS: dict[type, Callable[[HandshakeBehaviour, Received], None]] = {

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from bots.behaviours import Context, Received
 from bots.behaviours.stage_run import choose_model
 from bots.quota import Bucket
-from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
+from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, place, stage_key, weight
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _OPEN_REQUESTS = 256
 _OPEN_OF_ONE_ADDRESS = 32
 _CONSIDER_MS = 60_000
+RANKS = (_CONSIDER_MS // WAVE_MS + 1) * OFFERS_PER_WAVE  # whoever comes later has given up before its turn
 _OFFER_LIFETIME_MS = 60_000
 _OFFERS_PER_MINUTE = 240
 
@@ -72,16 +73,18 @@ class Offering:
                 self._open.popitem(last=False)
 
     def _turns(self, view: TaskView, room: str) -> list[tuple[task.Stage, int]]:
-        """The stages we can run, and our place in the ranking of each."""
-        context = self._context
-        me = context.identity.did
-        others = [peer for peer in context.live_peers(room) if peer.did != view.requester]
+        """The stages we can run and may come to offer for, and our place in the ranking of each."""
+        me = self._context.identity.did
+        announces = {peer.did: peer.body for peer in self._context.live_peers(room) if peer.did != view.requester}
+        own = announces.pop(me, None)
         turns = []
         for stage in view.request.body.stages:
-            able = [peer for peer in others if peer.body is not None and capable(peer.body, stage)]
-            order = ranked(stage_key(view.id, stage.id), able)
-            if me in order:
-                turns.append((stage, order.index(me)))
+            if own is None or not capable(own, stage):
+                continue
+            able = ((did, weight(body.load)) for did, body in announces.items() if body and capable(body, stage))
+            rank = place(stage_key(view.id, stage.id), me, weight(own.load), able, RANKS)
+            if rank is not None:
+                turns.append((stage, rank))
         return turns
 
     def advance(self, now_ms: int) -> None:

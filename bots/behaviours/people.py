@@ -63,6 +63,11 @@ class PeopleBehaviour:
         self._declined_ms: dict[str, int] = {}
         self._taken: dict[str, str] = {}  # tasks for questions that addressed nobody: the question's event
 
+    @property
+    def waiting(self) -> int:
+        """How many questions may still become ours to answer."""
+        return len(self._pending)
+
     def on_question(self, question: Question) -> None:
         """A person's live words. Ignored unless they address us or the mesh, and the owner allows the person."""
         words = question.words
@@ -111,7 +116,7 @@ class PeopleBehaviour:
         self._yield_doubles()
         for event_id, pending in list(self._pending.items()):
             age = now_ms - pending.question.received_ms
-            if age > (_FORGET_ADDRESSED_MS if pending.addressed else _FORGET_MS):
+            if age > (_FORGET_ADDRESSED_MS if pending.addressed else _FORGET_MS) or self._is_answered(pending):
                 self._forget(event_id)
             elif pending.addressed or self._my_turn(pending, age):
                 with self._context.store.transaction():
@@ -119,7 +124,7 @@ class PeopleBehaviour:
                     self._serve(pending)
 
     def _yield_doubles(self) -> None:
-        """Two agents took one question that addressed nobody: the one that ranks better goes on."""
+        """Two agents took one question that addressed nobody: who has answered it stands, else who ranks better."""
         me = self._context.identity.did
         for task_id, event in list(self._taken.items()):
             if task_id not in self._requester.open_tasks():
@@ -128,7 +133,8 @@ class PeopleBehaviour:
             room = self._requester.room_of(task_id)
             order = ranked(event, self._agents(room))
             better = order[: order.index(me)] if me in order else order
-            if any(view.requester in better for view in self._requests_for(room, event)):
+            others = (view for view in self._requests_for(room, event) if view.requester != me)
+            if any(view.close is not None or view.requester in better for view in others):
                 del self._taken[task_id]
                 self._requester.cancel(task_id, "another agent serves this question")
 
@@ -144,8 +150,14 @@ class PeopleBehaviour:
                 found.append(view)
         return found
 
+    def _is_answered(self, pending: _Pending) -> bool:
+        """Whether another agent has answered a question to nobody in particular."""
+        question = pending.question
+        requests = [] if pending.addressed else self._requests_for(question.room, question.event_id)
+        return any(view.close is not None for view in requests)
+
     def _my_turn(self, pending: _Pending, age_ms: int) -> bool:
-        """Whether a question to nobody in particular is ours: by rank, and by what those before us did."""
+        """Whether a question to nobody in particular is ours: by rank, and by what others have done."""
         mine = self._mine(pending)
         if mine is not None:
             return mine
@@ -157,10 +169,9 @@ class PeopleBehaviour:
         if pending.command != "ask":
             # Only a request is seen by the others: what leaves no trace in the fold is answered by the first alone.
             return order.index(me) == 0
-        before = order[: order.index(me)]
-        if any(view.requester in before for view in self._requests_for(room, event_id)):
+        if self._requests_for(room, event_id):
             return False
-        return len(before) <= age_ms // _WAVE_MS
+        return order.index(me) + _came_late(pending.question) <= age_ms // _WAVE_MS
 
     def _mine(self, pending: _Pending) -> bool | None:
         """For commands about a task: whether we are its requester; None for everything else."""
@@ -281,6 +292,11 @@ class PeopleBehaviour:
         view = self._own(pending)
         self._requester.cancel(view.id, "canceled by who asked")
         self._answer(pending, f"Task {short(view.id)} is canceled.")
+
+
+def _came_late(question: Question) -> bool:
+    """Held up on its way, as by servers that were apart: what others did about it meanwhile comes right behind."""
+    return 0 < question.words.sent_ms < question.received_ms - _WAVE_MS
 
 
 _COMMANDS: dict[str, Callable[[PeopleBehaviour, _Pending], None]] = {

@@ -26,6 +26,7 @@ _CONFLICTS_TOLD = 1024
 # Newly confirmed peers alone are worth an announce only so often.
 _CONFIRMED_EVERY_MS = 600_000
 _FIRST_CONFIRMED_AFTER_MS = 5_000
+_CONFIRMED_NAMED = 8  # in one announce; one that names so many waits for its time
 
 
 def last_announced_ms(store: Store) -> int:
@@ -42,6 +43,7 @@ class PresenceBehaviour:
         self._current: dict[str, Message] = {}
         self._conflicts: OrderedDict[tuple[str, str], None] = OrderedDict()  # told, by room and address
         self._ready = False
+        self._closed = False
         self.running = 0
         self.waiting = 0
 
@@ -77,7 +79,7 @@ class PresenceBehaviour:
     def advance(self, now_ms: int) -> None:
         if not self._ready:
             return
-        joined = {room.uri for room in self._context.rooms() if not room.encrypted}
+        joined = {room.uri for room in self._context.rooms()}
         for room in self._current.keys() - joined:
             del self._current[room]
         for room in sorted(joined):
@@ -99,8 +101,8 @@ class PresenceBehaviour:
         if _material(body) != _material(current.body):
             return True
         fresh = {item.peer for item in body.confirmed} - {item.peer for item in current.body.confirmed}
-        first = not current.body.confirmed
-        return bool(fresh) and age > (_FIRST_CONFIRMED_AFTER_MS if first else _CONFIRMED_EVERY_MS)
+        first, full = not current.body.confirmed, len(current.body.confirmed) >= _CONFIRMED_NAMED
+        return bool(fresh) and not full and age > (_FIRST_CONFIRMED_AFTER_MS if first else _CONFIRMED_EVERY_MS)
 
     def _remembered(self, room: str, now_ms: int) -> Message | None:
         """An announce of an earlier run that still stands: a restart alone is no news."""
@@ -126,6 +128,11 @@ class PresenceBehaviour:
                 context.post(room, rotation, lifetime_ms=KEYS_LIFETIME_MS, posting=posting)
             body = self._body(room, revision)
             self._current[room] = context.post(room, body, lifetime_ms=LIFETIME_MS, posting=posting)
+
+    def close(self) -> None:
+        """Say that nothing more is taken on."""
+        self._closed = True
+        self.advance(self._context.now_ms())
 
     def leave(self, reason: str) -> None:
         """Tell every room that we go."""
@@ -169,7 +176,7 @@ class PresenceBehaviour:
             region=agent.region or UNSET,
             load=presence.Load(running=self.running, waiting=self.waiting, slots=limits.concurrency),
             limits=presence.Limits(
-                open_to=limits.serve,
+                open_to="nobody" if self._closed else limits.serve,
                 prompt_bytes=limits.prompt_bytes,
                 output_tokens=limits.output_tokens,
                 tokens_per_minute=limits.tokens_per_minute,

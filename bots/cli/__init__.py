@@ -34,7 +34,11 @@ examples:
 examples:
   clawbot run --name ada
   clawbot run --homeserver https://matrix.example.org --user @ada:example.org --room '#clawnet:example.org'
-  CLAWNET_MATRIX_PASSWORD=... clawbot run --name ada --record today.jsonl""",
+  CLAWNET_MATRIX_PASSWORD=... clawbot run --name ada --record today.jsonl
+  clawbot run --name ada --health 9464 --log-format json
+
+SIGTERM or Ctrl-C stops it politely: what runs is finished within limits.grace_seconds, the rest is handed back.
+A second one ends it at once.""",
     "ask": """\
 examples:
   clawbot ask "Why is the sky blue?"
@@ -51,7 +55,12 @@ examples:
     "cancel": "example:\n  clawbot cancel 5fJx",
     "answer": 'example:\n  clawbot answer 5fJx "the second one"',
     "watch": "examples:\n  clawbot watch\n  clawbot watch --json | jq .",
-    "status": "example:\n  clawbot status --json",
+    "status": """\
+examples:
+  clawbot status
+  clawbot status --name ada --json
+
+exit status: 0 if the agent can do its work, 1 if something keeps it from that, 3 if it is not running""",
     "identity": """\
 examples:
   clawbot identity show
@@ -64,6 +73,15 @@ the same. A revoked identity says nothing more, unless it is rotated.""",
 examples:
   clawbot verify today.jsonl
   clawbot verify today.jsonl --name ada --json""",
+    "audit": """\
+examples:
+  clawbot audit verify
+  clawbot audit verify --head 1230:5Qz0Hn...
+  clawbot audit show --since 2h
+  clawbot audit show --task 5fJx --json
+  clawbot audit verify --folder ./copy --identity did:key:z6Mk...
+
+exit status of verify: 0 intact, 1 not; the first fault is named with its file and line.""",
     "conformance": """\
 examples:
   clawbot conformance -- python spec/testees/python/testee.py
@@ -76,7 +94,8 @@ be started, 3 a testee that gives no answer, 130 interrupted""",
     "homeserver": """\
 examples:
   clawbot homeserver --directory ./hs --user ada --user bert --room clawnet
-  clawbot homeserver --directory ./hs --json""",
+  clawbot homeserver --directory ./hs --json
+  clawbot homeserver --directory ./two --federate --user ada --room clawnet""",
 }
 
 
@@ -109,9 +128,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--record", metavar="FILE", help="write a transcript of all that arrives")
     run.add_argument(
         "--log-level",
-        default="info",
+        default=None,
         choices=("debug", "info", "warning", "error"),
         help="how much to tell on the way (default: info)",
+    )
+    run.add_argument(
+        "--log-format", default=None, choices=("text", "json"), help="for people, or one object a line (default: text)"
+    )
+    run.add_argument(
+        "--health",
+        type=int,
+        default=None,
+        metavar="PORT",
+        help="tell /health, /ready and /metrics on this port of 127.0.0.1; 0 finds a free one (default: nowhere)",
     )
 
     ask = command("ask", "ask", "ask the mesh and stream the answer")
@@ -160,6 +189,18 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--quiet", action="store_true", help="only the bad lines and the verdict")
     verify.add_argument("--strict", action="store_true", help="fail also if there is anything that was refused")
 
+    audit = command("audit", "audit", "show what the agent did and why, or check that nobody has changed that log")
+    audit.add_argument("action", choices=("verify", "show"), help="what to do")
+    audit.add_argument("--folder", default=None, metavar="DIR", help="a log elsewhere, for example a copy")
+    audit.add_argument("--identity", default="", metavar="DID", help="whose log it must be (default: the agent's)")
+    group = audit.add_argument_group("verify")
+    group.add_argument("--head", default="", metavar="HEAD", help="what an earlier verify told to keep")
+    group = audit.add_argument_group("show")
+    group.add_argument("--since", default="", metavar="TIME", help="90s, 30m, 2h, 1d, or a date and time (UTC)")
+    group.add_argument("--task", default="", metavar="TASK", help="only of this task: the beginning of its id")
+    group.add_argument("-n", dest="last", type=int, default=None, metavar="N", help="the last N (usually 50; 0: all)")
+    _session_options(audit)
+
     conformance = command("conformance", "conformance", "put the protocol's test vectors to a program in any language")
     conformance.usage = "clawbot conformance [OPTION ...] -- CMD [ARG ...]"
     conformance.add_argument(
@@ -187,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     homeserver = command("homeserver", "homeserver", "run a Matrix homeserver on this machine, for development")
     homeserver.add_argument("--directory", required=True, help="where it keeps everything")
     homeserver.add_argument("--port", type=int, default=0, help="default: a free one")
+    homeserver.add_argument("--federate", action="store_true", help="run two of them that federate with each other")
     homeserver.add_argument("--user", action="append", default=[], metavar="NAME", help="make this account")
     homeserver.add_argument("--room", default=None, metavar="NAME", help="make the public room #NAME")
     homeserver.add_argument("--json", action="store_true", help="one JSON object once it is ready")

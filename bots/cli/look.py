@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
-from bots.cli import OK
+from bots.cli import FAILED, OK
 from bots.cli.printing import Printer
 from bots.cli.session import answers
 from bots.cli.terminal import printable, write_json, write_line
@@ -45,7 +45,10 @@ def main(options: argparse.Namespace) -> int:
 async def _look(options: argparse.Namespace, request: AnyRequest) -> int:
     printer = Printer(sys.stdout, trace=True)
     rows: list[Sequence[str]] = []
+    status = OK
     async for event in answers(options, request):
+        if isinstance(event, AgentStatus) and event.health == "failing":
+            status = FAILED
         if options.json:
             write_json(sys.stdout, event)
         elif isinstance(event, PeerSeen | TaskSeen):
@@ -56,7 +59,7 @@ async def _look(options: argparse.Namespace, request: AnyRequest) -> int:
             printer.show(event)
     if not options.json and isinstance(request, Peers | Tasks):
         _show_table(_HEADS[type(request)], rows)
-    return OK
+    return status
 
 
 _HEADS: dict[type, Sequence[str]] = {
@@ -98,6 +101,19 @@ def _show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _show_status(status: AgentStatus) -> None:
-    for name in status.__struct_fields__[1:]:
+    first = ("health", "problems", "warnings")
+    for name in (*first, *(name for name in status.__struct_fields__[1:] if name not in first)):
         value = getattr(status, name)
-        write_line(sys.stdout, f"{name.replace('_', ' '):18}{', '.join(value) if isinstance(value, tuple) else value}")
+        if name in ("problems", "warnings"):
+            for finding in value:
+                write_line(sys.stdout, f"{name.removesuffix('s'):18}{finding.text} ({finding.code})")
+        elif isinstance(value, tuple):
+            write_line(sys.stdout, f"{_label(name):18}{', '.join(value)}")
+        else:
+            write_line(sys.stdout, f"{_label(name):18}{value}")
+
+
+def _label(name: str) -> str:
+    """A field's name as people read it; a unit stands apart."""
+    words, _, unit = name.rpartition("_")
+    return f"{words.replace('_', ' ')} ({unit})" if words and unit == "s" else name.replace("_", " ")

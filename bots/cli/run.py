@@ -7,46 +7,77 @@ import asyncio
 import logging
 import os
 import signal
-from typing import Any
+import sys
+from contextlib import AsyncExitStack
 
-from bots.cli import OK
+from bots.agent import Agent
+from bots.cli import INTERRUPTED, OK
 from bots.cli.opening import opened
 from bots.cli.selection import Selection, select
-from bots.cli.terminal import printable
+from bots.cli.terminal import write_line
 from bots.control import ControlServer, socket_path
+from bots.health.endpoint import endpoint
+from bots.health.reading import Health
+from bots.logging_format import configure, log_event
 from bots.service import Service
+
+log = logging.getLogger("clawbot")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(options: argparse.Namespace) -> int:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
-    # nio logs its own view of what the transport handles and reports.
-    logging.getLogger("nio").setLevel(logging.CRITICAL)
-    asyncio.run(_run(select(options), options.record))
-    return OK
+    selection = select(options)
+    configure(sys.stderr, selection.config.log.format, selection.config.log.level)
+    return asyncio.run(_run(selection, options.record))
 
 
-class _Printable(logging.Formatter):
-    """Logs hold what others said, too: a message is one line, and only a traceback has more."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:
-        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
-
-
-async def _run(selection: Selection, record: str | None) -> None:
+async def _run(selection: Selection, record: str | None) -> int:
+    where = endpoint(selection.config.health)
     agent = await opened(selection, record=record)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, agent.stop)
-    log = logging.getLogger("clawbot")
+    agent.observe(log_event)
+    health = Health(agent, selection.paths.state)
     log.info("%s is %s (process %d)", agent.config.agent.name, agent.identity.did, os.getpid())
     try:
-        async with ControlServer(Service(agent), socket_path(selection.paths.state)):
-            await agent.run()
+        async with AsyncExitStack() as stack:
+            if where is not None:
+                from bots.health.server import HealthServer
+
+                server = await stack.enter_async_context(HealthServer(health, where))
+                write_line(sys.stdout, f"health: {server.url}/health")
+            await stack.enter_async_context(ControlServer(Service(agent, health), socket_path(selection.paths.state)))
+            if not await _lives(agent):
+                log.warning("%s was ended at once: what is unfinished is taken up at the next start", selection.name)
+                return INTERRUPTED
     finally:
         agent.store.close()
     log.info("%s has left", agent.config.agent.name)
+    return OK
+
+
+async def _lives(agent: Agent) -> bool:
+    """Run the agent to its end; False if a second signal would not wait for it."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.ensure_future(agent.run())
+
+    def end() -> None:
+        if not agent.stopping:
+            agent.stop()
+            return
+        running.cancel()
+        for number in _SIGNALS:
+            # Whoever asks a third time does not even want the files closed.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, end)
+    try:
+        await asyncio.wait([running])
+    except asyncio.CancelledError:
+        running.cancel()
+        raise
+    if running.cancelled():
+        return False
+    running.result()
+    return True

@@ -39,6 +39,8 @@ def overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             "owner": options.owner,
         },
         "engine": {"use": options.engine, "model_path": options.model_path},
+        "log": {"level": getattr(options, "log_level", None), "format": getattr(options, "log_format", None)},
+        "health": {"listen": None if (port := getattr(options, "health", None)) is None else f"127.0.0.1:{port}"},
     }
 
 
@@ -90,8 +92,18 @@ def keys(selection: Selection) -> Identity:
 
 
 def password(user: str) -> str:
-    """From the environment, else from a prompt, else "" (the transport then says what is missing)."""
+    """From the environment or the file it names, else from a prompt, else "" (the transport then says what is missing).
+
+    Raises ConfigError if that file cannot be read.
+    """
     given = os.environ.get("CLAWNET_MATRIX_PASSWORD", "")
+    if file := os.environ.get("CLAWNET_MATRIX_PASSWORD_FILE", ""):
+        try:
+            given = given or Path(file).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError(
+                "password.unreadable", f"The password cannot be read from {file}.", "See CLAWNET_MATRIX_PASSWORD_FILE."
+            ) from None
     if given or not sys.stdin.isatty():
         return given
     return getpass.getpass(f"Password of {user}: ")

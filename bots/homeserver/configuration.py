@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from bots.errors import ClawbotError, ConfigError, StoreError
+from bots.homeserver.federation import Federation, listener
 
 RateLimits = Literal["default", "raised"]
 
@@ -99,7 +100,7 @@ def settle(directory: Path, port: int, server_name: str | None, *, new: bool) ->
     kept = load(directory)
     # What a first start that failed left is not binding: its name or port may be why it failed.
     if kept is None or new:
-        port = port or _free_port()
+        port = port or free_port()
         return Kept(
             server_name=server_name or f"localhost:{port}",
             port=port,
@@ -136,12 +137,18 @@ def check_port(port: int) -> None:
         ) from error
 
 
-def write(directory: Path, kept: Kept, rate_limits: RateLimits) -> Path:
+def write(directory: Path, kept: Kept, rate_limits: RateLimits, federation: Federation | None = None) -> Path:
     """Write Synapse's configuration files (0600) and return the main one's path. Raises StoreError."""
     logging = directory / "logging.json"
     create_private(logging, json.dumps(_logging(), indent=2))
+    config = _synapse(directory, kept, rate_limits, logging)
+    if federation is not None:
+        for path, text in federation.files(directory).items():
+            create_private(path, text)
+        config["listeners"].append(listener(HOST, federation.port_of(kept.server_name)))
+        config |= federation.settings(directory)
     main = directory / CONFIG_NAME
-    create_private(main, json.dumps(_synapse(directory, kept, rate_limits, logging), indent=2))
+    create_private(main, json.dumps(config, indent=2))
     return main
 
 
@@ -154,7 +161,8 @@ def _bind(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on now. Raises ClawbotError."""
     for port in random.sample(_PORTS, 50):
         try:
             return _bind(port)
@@ -234,4 +242,5 @@ def _raised() -> dict[str, Any]:
         "rc_profile": limit,
         "rc_delayed_event_mgmt": limit,
         "rc_reports": limit,
+        "rc_federation": {"sleep_limit": 100_000, "reject_limit": 100_000, "concurrent": 10},
     }

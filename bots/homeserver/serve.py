@@ -51,32 +51,37 @@ async def run_homeserver(
     Raises ConfigError, StoreError or ClawbotError, as ``Homeserver.start`` does, also if the server
     stops by itself.
     """
-    with _sigterm_cancels():
+    with sigterm_cancels():
         async with Homeserver(directory, port=port, progress=progress) as homeserver:
-            passwords = _Passwords(homeserver)
-            admin_password = await passwords.open_account(ADMIN, dict(users).get(ADMIN, ""), admin=True)
-            for name, given in users:
-                if name != ADMIN:
-                    await passwords.open_account(name, given)
-            room_id = ""
-            if room_alias is not None:
-                room_id = await homeserver.create_room(
-                    room_alias, creator=ADMIN, password=admin_password, announce_state=announce_state
-                )
-            on_ready(
-                Ready(
-                    url=homeserver.url,
-                    server_name=homeserver.server_name,
-                    room_alias=f"#{room_alias}:{homeserver.server_name}" if room_alias is not None else "",
-                    room_id=room_id,
-                    accounts=passwords.path,
-                    users=tuple(f"@{name}:{homeserver.server_name}" for name, _ in users),
-                    pid=homeserver.pid or 0,
-                )
-            )
+            on_ready(await furnish(homeserver, users, room_alias, announce_state=announce_state))
             await homeserver.wait()
             if (error := homeserver.died()) is not None:
                 raise error
+
+
+async def furnish(
+    homeserver: Homeserver, users: Sequence[tuple[str, str]], room_alias: str | None, *, announce_state: bool = False
+) -> Ready:
+    """Make the accounts and the room on a running server, as far as they are not there yet."""
+    passwords = _Passwords(homeserver)
+    admin_password = await passwords.open_account(ADMIN, dict(users).get(ADMIN, ""), admin=True)
+    for name, given in users:
+        if name != ADMIN:
+            await passwords.open_account(name, given)
+    room_id = ""
+    if room_alias is not None:
+        room_id = await homeserver.create_room(
+            room_alias, creator=ADMIN, password=admin_password, announce_state=announce_state
+        )
+    return Ready(
+        url=homeserver.url,
+        server_name=homeserver.server_name,
+        room_alias=f"#{room_alias}:{homeserver.server_name}" if room_alias is not None else "",
+        room_id=room_id,
+        accounts=passwords.path,
+        users=tuple(f"@{name}:{homeserver.server_name}" for name, _ in users),
+        pid=homeserver.pid or 0,
+    )
 
 
 class _Passwords:
@@ -109,7 +114,7 @@ class _Passwords:
 
 
 @contextlib.contextmanager
-def _sigterm_cancels() -> Iterator[None]:
+def sigterm_cancels() -> Iterator[None]:
     """SIGTERM ends the body by cancelling this task, and is then no error."""
     task = asyncio.current_task()
     assert task is not None

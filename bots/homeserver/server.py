@@ -22,6 +22,7 @@ from bots.errors import ClawbotError, ConfigError, StoreError
 from bots.homeserver import configuration, database
 from bots.homeserver.api import History, Rejected, open_api
 from bots.homeserver.configuration import Kept, RateLimits
+from bots.homeserver.federation import Federation
 
 START_S: Final = 60.0
 STOP_S: Final = 10.0
@@ -43,8 +44,9 @@ class Homeserver:
     ``asyncio.run`` may be used and stopped by another.
 
     ``port`` 0 takes the directory's port, or any free one for a new directory. ``rate_limits``
-    "default" leaves Synapse's own, "raised" is for servers that are one's own. ``progress`` is
-    told what is going on, one line at a time, about once a second.
+    "default" leaves Synapse's own, "raised" is for servers that are one's own. ``federation`` lets it
+    federate, by the ``server_name`` that the others know; without it, it does not. ``progress`` is told
+    what is going on, one line at a time, about once a second.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Homeserver:
         port: int = 0,
         server_name: str | None = None,
         rate_limits: RateLimits = "raised",
+        federation: Federation | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self.directory = directory.absolute()
@@ -61,6 +64,7 @@ class Homeserver:
         self._port = port
         self._server_name = server_name
         self._rate_limits = rate_limits
+        self._federation = federation
         self._progress = progress
         self._kept: Kept | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -106,8 +110,10 @@ class Homeserver:
             new = database.is_new(self.directory)
             kept = configuration.settle(self.directory, self._port, self._server_name, new=new)
             configuration.check_port(kept.port)
+            if self._federation is not None:
+                configuration.check_port(self._federation.port_of(kept.server_name))
             database.begin(self.directory)
-            config = configuration.write(self.directory, kept, self._rate_limits)
+            config = configuration.write(self.directory, kept, self._rate_limits, self._federation)
             self._kept = kept
             self._process = self._spawn(config, lock)
         finally:
@@ -309,9 +315,10 @@ class Homeserver:
     def _died(self, when: str) -> ClawbotError:
         status = self._process.returncode if self._process is not None else None
         why = f"killed by signal {-status}" if status is not None and status < 0 else self.last_log_line()
+        which = "The homeserver" if self._federation is None else f"The homeserver {self.server_name}"
         return ClawbotError(
             "homeserver_died",
-            f"The homeserver stopped {when}: {why or f'exit status {status}'}".rstrip(".") + ".",
+            f"{which} stopped {when}: {why or f'exit status {status}'}".rstrip(".") + ".",
             f"Its log is {self.log_path}.",
         )
 

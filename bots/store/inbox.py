@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from bots.store.database import Database
@@ -59,11 +59,22 @@ class InboxRows:
         found = self._database.value("SELECT position FROM positions WHERE transport = ?", (transport,))
         return None if found is None else str(found)
 
+    def had(self, transport: str, events: Collection[str]) -> set[str]:
+        marks = ", ".join("?" * len(events))
+        rows = self._database.rows(
+            f"SELECT event_id FROM inbox WHERE transport = ? AND event_id <> '' AND event_id IN ({marks})",
+            (transport, *events),
+        )
+        return {str(event_id) for (event_id,) in rows}
+
     def unhandled(self, limit: int) -> list[tuple[int, Delivery]]:
         rows = self._database.rows(
             f"SELECT seq, {_COLUMNS} FROM inbox WHERE handled = 0 ORDER BY seq LIMIT ?", (limit,)
         )
         return [_delivery(row) for row in rows]
+
+    def waiting(self) -> int:
+        return int(self._database.value("SELECT count(*) FROM inbox WHERE handled = 0"))
 
     def handled(self, seqs: Iterable[int]) -> None:
         with self._database.transaction():

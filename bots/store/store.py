@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -82,9 +82,18 @@ class Store:
         """The last committed position of a transport, None before the first."""
         return self._inbox.position(transport)
 
+    def had(self, transport: str, events: Collection[str]) -> set[str]:
+        """Those of at most some hundred events, by id, that were committed and are still kept."""
+        return self._inbox.had(transport, events)
+
     def unhandled(self, limit: int = _NO_LIMIT) -> list[tuple[int, Delivery]]:
         """What nobody has handled yet, as (sequence number, delivery) in order of arrival."""
         return self._inbox.unhandled(limit)
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries nobody has handled yet."""
+        return self._inbox.waiting()
 
     def handled(self, seqs: Iterable[int]) -> None:
         """Mark deliveries as handled."""

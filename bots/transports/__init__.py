@@ -8,7 +8,7 @@ transport to, before anybody looks at them (spec/bindings).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -53,6 +53,20 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     members: int
 
 
+class EncryptionHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How reading and writing in encrypted rooms goes; counted in this run where nothing else is said."""
+
+    on: bool = False  # whether we have an encrypted room, or ever had one
+    fingerprint: str = ""  # our device's signing key, which people can compare
+    unreadable: int = 0  # events that wait for their key now, also of earlier runs
+    given_up: int = 0  # events that nothing can make readable, or that there was no room to keep
+    history: int = 0  # events of before our time that are not for us
+    recovered: int = 0  # events that were read late
+    plain: int = 0  # unencrypted messages in encrypted rooms: nobody of the room need have sent them
+    changed: tuple[str, ...] = ()  # devices that came back with other keys, as "@user:server DEVICE"
+    lost: bool = False  # the server knows our device by keys that we do not have
+
+
 class PersonText(msgspec.Struct, frozen=True, kw_only=True):
     """Plain words of a person in a room, as the transport read them from a raw event."""
 
@@ -61,6 +75,7 @@ class PersonText(msgspec.Struct, frozen=True, kw_only=True):
     mentions_us: bool
     thread_root: str  # the root of the thread it stands in, else its own event id
     edited: bool  # a replacement of an earlier event: never acted upon
+    sent_ms: int = 0  # when it was sent, by the word of a server anywhere; 0: not told
 
 
 class Inbox(Protocol):
@@ -71,6 +86,9 @@ class Inbox(Protocol):
 
     def position(self, transport: str) -> str | None:
         """The last committed position, or None before the first commit."""
+
+    def had(self, transport: str, events: Collection[str]) -> Collection[str]:
+        """Those of these events, by id, that were committed before; very old ones may be forgotten."""
 
 
 class Transport(Protocol):
@@ -89,6 +107,10 @@ class Transport(Protocol):
     @property
     def online(self) -> bool:
         """Whether the other side answered last time, and what it sent is committed."""
+
+    @property
+    def encryption(self) -> EncryptionHealth:
+        """How reading and writing in encrypted rooms goes."""
 
     async def connect(self) -> None:
         """Log in or take up the kept session. Raises Fatal, or RetryLater if it cannot be reached."""

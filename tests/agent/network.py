@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bots.errors import Refused, RetryLater
-from bots.transports import Delivery, Inbox, Parcel, PersonText, Plane, Room
+from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Plane, Room
 from bots.transports.matrix import addresses, reading, writing
 from clawnet_proto.bindings import matrix as binding
 from clawnet_proto.carrier import verify
@@ -229,6 +229,10 @@ class SimulatedTransport:
             return []
         members = sum(map(self._network.joined, self._network.accounts))
         return [Room(uri=ROOM, name="#mesh", public=self._network.public, encrypted=False, members=members)]
+
+    @property
+    def encryption(self) -> EncryptionHealth:
+        return EncryptionHealth()
 
     def is_member(self, room: str, address: str) -> bool:
         return self.online and room == ROOM and self._network.joined(address)

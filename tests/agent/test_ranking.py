@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bots.ranking import capable, ranked, score, stage_key, weight
+from bots.ranking import capable, place, ranked, score, stage_key, weight
 from clawnet_proto.families import presence, task
 from clawnet_proto.key_history import KeyHistory
 from clawnet_proto.mesh import Peer
@@ -46,6 +46,16 @@ class TestOrder:
         peers = [peer(f"peer {number}") for number in range(10)]
         order = ranked("key", peers)
         assert ranked("key", peers[1:]) == [did for did in order if did != peers[0].did]
+
+    def test_the_place_of_one_is_that_in_the_order_of_all(self) -> None:
+        loads = [presence.Load(running=number % 3, waiting=0, slots=1) for number in range(20)]
+        peers = [peer(f"peer {number}", load=load) for number, load in enumerate(loads)]
+        weights = {peer.did: weight(peer.body.load) for peer in peers if peer.body is not None}
+        order = ranked("key", peers)
+        for rank, did in enumerate(order):
+            others = [(other, weights[other]) for other in weights if other != did]
+            assert place("key", did, weights[did], others, 20) == rank
+            assert place("key", did, weights[did], others, 6) == (rank if rank < 6 else None)
 
     def test_over_many_keys_everybody_is_first_about_as_often(self) -> None:
         peers = [peer(f"peer {number}") for number in range(5)]

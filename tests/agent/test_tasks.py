@@ -265,7 +265,8 @@ class TestAttempts:
     async def test_the_executor_left_politely_and_comes_back(self, tmp_path: Path, first: str) -> None:
         async with Room(tmp_path) as room:
             ada = await room.join("ada")
-            bert = await room.join("bert", ScriptedEngine(["once", 90.0, " more"]))
+            engine = ScriptedEngine(["once", 90.0, " more"])
+            bert = await room.join("bert", engine, limits=LimitsSection(grace_seconds=0))
             task_id = ada.ask(order(generate()))
             await asyncio.sleep(80)
             second = {"task.fail", "presence.leave"} - {first}

@@ -14,7 +14,7 @@ import pytest
 from bots.errors import Fatal, Refused, RetryLater, TransportError
 from bots.outbox import CARRIERS_PER_BATCH, CONTENT_BYTES, SERVER_ERRORS, Entry, Outbox
 from bots.store import Lane, Store
-from bots.transports import Delivery, Parcel, PersonText, Room
+from bots.transports import Delivery, EncryptionHealth, Parcel, PersonText, Room
 
 ROOM = "matrix:roomid/abc"
 BOB = "matrix:u/bob:example.org"
@@ -81,6 +81,10 @@ class FakeTransport:
 
     def rooms(self) -> Sequence[Room]:
         return []
+
+    @property
+    def encryption(self) -> EncryptionHealth:
+        return EncryptionHealth()
 
     def is_member(self, room: str, address: str) -> bool:
         return False

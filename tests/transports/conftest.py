@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -143,6 +143,9 @@ class Peer:
 
     def position(self, transport: str) -> str | None:
         return self.store.position(transport)
+
+    def had(self, transport: str, events: Collection[str]) -> Collection[str]:
+        return self.store.had(transport, events)
 
     @property
     def address(self) -> str:

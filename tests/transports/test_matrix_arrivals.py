@@ -131,10 +131,10 @@ async def test_a_homeserver_that_pages_too_far_back(
     # What it would have had of the room is forgotten, so that nothing but the position can tell.
     anna.open()
     anna.store._database.execute("DELETE FROM inbox")
-    await say(alice, room_id, *range(7, 127))
+    await say(alice, room_id, *range(7, 177))
     front.drop_query = "to"
     await anna.start()
-    assert await anna.bodies(120) == told(range(7, 127), live=True)
+    assert await anna.bodies(170) == told(range(7, 177), live=True)
 
 
 async def test_too_long_an_absence_is_cut_and_said(

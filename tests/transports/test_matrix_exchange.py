@@ -168,39 +168,6 @@ async def test_what_may_not_be_sent(new_peer: NewPeer, new_client: NewClient, ne
     assert await refusal(nobody) == "matrix.bad_address"
 
 
-async def test_no_plain_text_into_an_encrypted_room(
-    new_peer: NewPeer, new_client: NewClient, new_room: NewRoom, front: Front
-) -> None:
-    alice = await new_client("alice")
-    room_id = await new_room(alice)
-    anna = await new_peer("anna", homeserver=front.url)
-    room = await anna.join(room_id)
-    await anna.transport.send(room_parcel(room.uri))
-    algorithm = {"algorithm": "m.megolm.v1.aes-sha2"}
-    encryption = await alice.send_state(room_id, "m.room.encryption", "", algorithm)
-    await alice.send(room_id, "net.clawnet.marker", {})
-    await anna.until(lambda: any("marker" in delivery.event for delivery in anna.received))
-    assert [known.encrypted for known in anna.transport.rooms()] == [True]
-
-    async def refused() -> None:
-        sent = front.count("/send/")
-        with pytest.raises(Refused) as caught:
-            await anna.transport.send(room_parcel(room.uri, "txn-2"))
-        assert caught.value.code == "matrix.encrypted_room"
-        assert front.count("/send/") == sent, "nothing left this machine"
-
-    await refused()
-    await anna.restart()
-    await refused()
-    # A client that was not there when it was switched on asks before it sends.
-    bert = await new_peer("bert", start=False)
-    await bert.transport.connect()
-    assert (await bert.transport.join(room_id)).encrypted
-    with pytest.raises(Refused, match="encrypted"):
-        await bert.transport.send(room_parcel(room.uri))
-    assert all(event["type"] != "m.room.message" for event in (await alice.messages(room_id))[-3:]), encryption
-
-
 async def test_the_kept_login(new_peer: NewPeer) -> None:
     anna = await new_peer("anna")
     device = anna.transport.device

@@ -12,6 +12,8 @@
     history     paging back through a room
     arrivals    one sync answer -> deliveries and the next position
     membership  joining and invitations
+    sending     a parcel into its room, or to a device
+    encryption  end-to-end encrypted rooms; lists what belongs to it
     transport   all of it behind ``bots.transports.Transport``
 
 Importing this package imports none of them: nio is loaded with ``transport`` alone.

@@ -1,11 +1,12 @@
 """One sync answer -> what arrived, in order, and the position it brings us to.
 
 Kept are ``m.room.message``, ``m.room.redaction`` (a view hides what it names) and ``net.clawnet.*``
-of rooms, and ``net.clawnet.direct`` of devices. Memberships and the rest of the state are read for
-``RoomState`` and then dropped.
+of rooms, and ``net.clawnet.direct`` of devices; what is encrypted is kept as what its sender wrote.
+Memberships and the rest of the state are read for ``RoomState`` and then dropped.
 
     first sync of all            context, with up to CONTEXT_EVENTS a room (a reader's: READERS_CONTEXT_EVENTS)
-    room we were in              live; a gap is paged back to the last position, at most GAP_EVENTS
+    room we were in              live; a gap is paged back to the last position, at most GAP_EVENTS, and then
+                                 to where nothing is unknown: our homeserver may have missed something itself
     room joined since            what stands before our join is context, what follows is live
 """
 
@@ -20,8 +21,10 @@ import msgspec
 from bots.transports import Delivery, Plane
 from bots.transports.matrix import addresses, rooms
 from bots.transports.matrix import events as answers
-from bots.transports.matrix.events import JoinedRoom, Membership, MembershipBefore, Sync, part
+from bots.transports.matrix.encryption import Encryption
+from bots.transports.matrix.events import ENCRYPTED, JoinedRoom, Membership, MembershipBefore, Sync, part
 from bots.transports.matrix.history import Event, History
+from bots.transports.matrix.recovery import MEMBER, Recovery
 from bots.transports.matrix.rooms import Position, RoomState
 from clawnet_proto.bindings.matrix import DIRECT, MESSAGE
 
@@ -33,9 +36,8 @@ GAP_EVENTS = 5_000
 GAP_BYTES = 32 * 2**20
 _CONTEXT_LOOKED_AT = 2_000  # events, memberships included, looked at to find so much context
 
-_MEMBER = "m.room.member"
-_KEPT_TYPES = (MESSAGE, "m.room.redaction", "net.clawnet.*")
-_SEEN_TYPES = (*_KEPT_TYPES, _MEMBER, *rooms.STATE_TYPES)
+_KEPT_TYPES = (MESSAGE, ENCRYPTED, "m.room.redaction", "net.clawnet.*")
+_SEEN_TYPES = (*_KEPT_TYPES, MEMBER, *rooms.STATE_TYPES)
 _NOTHING: dict[str, list[str]] = {"types": []}
 
 SYNC_FILTER: dict[str, Any] = {
@@ -65,17 +67,28 @@ class Arrival(msgspec.Struct, frozen=True):
 class Arrivals:
     """Reads syncs for one user.
 
-    ``clock`` gives Unix milliseconds; a ``reader`` does nothing else, and so begins further back.
+    ``clock`` gives Unix milliseconds; a ``reader`` does nothing else, and so begins further back. Without
+    ``encryption`` what is encrypted is not read.
     """
 
     def __init__(
-        self, transport: str, us: str, history: History, clock: Callable[[], int], *, reader: bool = False
+        self,
+        transport: str,
+        us: str,
+        history: History,
+        clock: Callable[[], int],
+        *,
+        recovery: Recovery,
+        reader: bool = False,
+        encryption: Encryption | None = None,
     ) -> None:
+        self._recovery = recovery
         self._transport = transport
         self._us = us
         self._history = history
         self._clock = clock
         self._reader = reader
+        self._encryption = encryption
 
     async def take(self, sync: Sync, before: Position | None) -> Arrival:
         """What arrived since ``before`` (None: nothing was ever committed). Raises RetryLater, Fatal."""
@@ -94,18 +107,36 @@ class Arrivals:
             timeline = _readable(news.timeline.events)
             states[room] = _room_state(room, known, news, timeline)
             for event, live in await self._events(room, news, timeline, known, before):
-                self._deliver(deliveries, event, "room", room, live=live)
+                if (readable := await self._read(room, event, live=live)) is not None:
+                    self._deliver(deliveries, readable, "room", room, live=live)
         for room, last in sync.rooms.leave.items():
             invites.pop(room, None)
             if states.pop(room, None) is not None:
                 log.warning("We are no longer in the room %s", room)
                 for event in _readable(last.timeline.events):
-                    self._deliver(deliveries, event, "room", room, live=True)
+                    if (readable := await self._read(room, event, live=True)) is not None:
+                        self._deliver(deliveries, readable, "room", room, live=True)
         for room, invited in sync.rooms.invite.items():
             inviter = self._inviter(invited.invite_state.events)
             if inviter and _is_room(room):
                 invites[room] = inviter
+        if self._encryption is not None:
+            late, direct = await self._encryption.late()
+            for room, event in late:
+                self._deliver(deliveries, event, "room", room, live=True)
+            for event in direct:
+                self._deliver(deliveries, event, "direct", "", live=before is not None)
         return Arrival(deliveries, Position(self._us, sync.next_batch, states, invites))
+
+    async def _read(self, room: str, event: Event, *, live: bool) -> Event | None:
+        """An event as its sender wrote it; None for what cannot be read, and for plain words in an encrypted room."""
+        header, encryption = event[0], self._encryption
+        if header.type == ENCRYPTED:
+            return None if encryption is None else await encryption.read(room, event, live=live)
+        if live and header.type == MESSAGE and encryption is not None and encryption.private(room):
+            encryption.plain(room, header.sender)
+            return None
+        return event
 
     async def _events(
         self,
@@ -123,7 +154,8 @@ class Arrivals:
         if known is None:
             return await self._since_join(room, start, timeline)
         missed = await self._gap(room, start, before.since, known.last_event) if start else []
-        return [(event, True) for event in missed + timeline]
+        live = [(event, True) for event in missed + timeline]
+        return await self._elsewhere(room, start, before.since, missed, timeline) + live if start else live
 
     async def _context(self, room: str, start: str, newer: list[Event]) -> list[Event]:
         found: list[Event] = []
@@ -151,6 +183,17 @@ class Arrivals:
                 break
         return found[::-1]
 
+    async def _elsewhere(
+        self, room: str, start: str, since: str, missed: list[Event], timeline: list[Event]
+    ) -> list[tuple[Event, bool]]:
+        """What our homeserver had missed itself: live, but for what stands before our join."""
+        known = {header.event_id for header, _ in missed + timeline}
+        if len(missed) >= GAP_EVENTS:
+            return []  # that was said
+        found = await self._recovery.before(room, timeline, start, since, (*_KEPT_TYPES, MEMBER), known)
+        joined = max((place for place, event in enumerate(found) if self._is_our_join(event)), default=-1)
+        return [(event, place > joined) for place, event in enumerate(found)]
+
     async def _since_join(self, room: str, start: str, timeline: list[Event]) -> list[tuple[Event, bool]]:
         """Context up to our join, live from there on."""
         newest_first: list[Event] = []
@@ -177,7 +220,7 @@ class Arrivals:
         for event in reversed(timeline):
             yield event
         if start:
-            async for event in self._history.before(room, start, "", (*_KEPT_TYPES, _MEMBER)):
+            async for event in self._history.before(room, start, "", (*_KEPT_TYPES, MEMBER)):
                 yield event
 
     def _deliver(self, deliveries: list[Delivery], event: Event, plane: Plane, room: str, *, live: bool) -> None:
@@ -202,7 +245,7 @@ class Arrivals:
 
     def _is_our_join(self, event: Event) -> bool:
         header = event[0]
-        if header.type != _MEMBER or header.state_key != self._us:
+        if header.type != MEMBER or header.state_key != self._us:
             return False
         now = part(header.content, Membership) or Membership()
         earlier = part(header.unsigned, MembershipBefore) or MembershipBefore()
@@ -212,7 +255,7 @@ class Arrivals:
     def _inviter(self, state: list[msgspec.Raw]) -> str:
         for raw in state:
             header = answers.header(raw)
-            if header is not None and (header.type, header.state_key) == (_MEMBER, self._us):
+            if header is not None and (header.type, header.state_key) == (MEMBER, self._us):
                 return header.sender
         return ""
 
@@ -221,8 +264,6 @@ def _room_state(room: str, known: RoomState | None, news: JoinedRoom, timeline: 
     state = known or RoomState()
     for header, _ in _readable(news.state.events) + timeline:
         state = rooms.after(state, header)
-    if state.encrypted and not (known and known.encrypted):
-        log.warning("The room %s is encrypted: this version neither reads nor writes there", room)
     return msgspec.structs.replace(
         state,
         members=state.members if news.summary.joined is None else news.summary.joined,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+ENCRYPTED: Final = "m.room.encrypted"
+ENCRYPTION: Final = "m.room.encryption"
+MEMBER: Final = "m.room.member"
 
 _DEEPEST = 128  # no honest event nests deeper; parsers give up near a thousand
 
@@ -91,12 +95,22 @@ class Rooms(msgspec.Struct, frozen=True):
     invite: dict[str, InvitedRoom] = {}
 
 
+class DeviceLists(msgspec.Struct, frozen=True):
+    """Users whose devices changed, and with whom we share no room any more."""
+
+    changed: list[str] = []
+    left: list[str] = []
+
+
 class Sync(msgspec.Struct, frozen=True):
     """The answer to ``/sync``."""
 
     next_batch: str
     rooms: Rooms = Rooms()
     to_device: Events = Events()
+    device_lists: DeviceLists = DeviceLists()
+    device_one_time_keys_count: dict[str, int] = {}
+    device_unused_fallback_key_types: list[str] | None = None
 
 
 class JoinedMembers(msgspec.Struct, frozen=True):

@@ -31,23 +31,24 @@ class History:
 
         Raises RetryLater, Fatal. What the homeserver will not show ends it early.
         """
-        event_filter = {"types": list(types), "lazy_load_members": True}
         token = start
         while token:
-            try:
-                page = await self._page(wire.messages_before(room, token, stop, _PAGE, event_filter))
-            except Refused as error:
-                log.warning("The history of %s cannot be read: %s", room, error)
-                return
+            page = await self.page(room, token, stop, types)
             for event in page.chunk:
                 if (header := events.header(event)) is not None:
                     yield header, event
             token = page.end if page.end != token else ""
 
-    async def _page(self, request: wire.Request) -> events.Page:
+    async def page(self, room: str, start: str, stop: str, types: Sequence[str]) -> events.Page:
+        """One page of that; an empty one if the homeserver will not show it. Raises RetryLater, Fatal."""
+        event_filter = {"types": list(types), "lazy_load_members": True}
+        request = wire.messages_before(room, start, stop, _PAGE, event_filter)
         while True:
             try:
                 return events.page(await self._account.call(request))
+            except Refused as error:
+                log.warning("The history of %s cannot be read: %s", room, error)
+                return events.Page()
             except RetryLater as error:
                 # To start over would meet the same limit again.
                 if error.code != "matrix.rate_limited":

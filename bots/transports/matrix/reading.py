@@ -44,12 +44,14 @@ def person_text(delivery: Delivery, us: str, display_name: str) -> PersonText | 
         body = _QUOTE.sub("", body, count=1) if body.startswith("> <@") else body
     named = object_of(content.get("m.mentions")).get("user_ids")
     text, addressed = _without_mention(body.strip(), us, display_name)
+    sent = event.get("origin_server_ts")
     return PersonText(
         body=written,
         text=text,
         mentions_us=addressed or (isinstance(named, list) and us in named),
         thread_root=thread_root(delivery),
         edited=is_edit(content),
+        sent_ms=sent if type(sent) is int else 0,
     )
 
 

@@ -13,15 +13,18 @@ from typing import Any
 import msgspec
 
 from bots.errors import Fatal, Refused, RetryLater, StoreError
-from bots.transports import Delivery, Inbox, Parcel, PersonText, Room
-from bots.transports.matrix import addresses, events, media, reading, rooms, wire, writing
+from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Room
+from bots.transports.matrix import addresses, encryption, events, reading, rooms, wire, writing
 from bots.transports.matrix.account import Account, nonsense
 from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals, sync_filter
 from bots.transports.matrix.config import MatrixConfig
+from bots.transports.matrix.encryption import Encryption
 from bots.transports.matrix.history import History
 from bots.transports.matrix.members import Members
 from bots.transports.matrix.membership import Membership
-from clawnet_proto.bindings.matrix import DIRECT, MESSAGE
+from bots.transports.matrix.recovery import Recovery
+from bots.transports.matrix.rooms import RoomState
+from bots.transports.matrix.sending import Sending
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +36,6 @@ _QUIET_COMMIT_S = 300.0  # how often a position moves on disk while nothing arri
 # How long what follows from news may take to be on its way, and then to arrive, before we poll again.
 _REACT_S, _DEPART_S = 0.01, 0.1
 _TRUST_SYNC_S = 90.0  # how old our view of a room may be before a send asks again
-# The homeserver will not have the parcel as part of this thread; the thread is only a hint.
-_NO_THREAD = ("matrix.unknown", "matrix.invalid_param")
-
-
-class _Sent(msgspec.Struct):
-    event_id: str
 
 
 class MatrixTransport:
@@ -72,7 +69,19 @@ class MatrixTransport:
         self._account = Account(config, directory, password)
         self._membership = Membership(config, self._account)
         self._members = Members(self._account)
-        self._arrivals = Arrivals(NAME, config.user, History(self._account), clock, reader=config.reads_only)
+        # Who only looks on is no member that others encrypt to.
+        self._encryption = None if config.reads_only else Encryption(self._account, directory, config.user)
+        self._sending = Sending(self._account, self._membership, self._encryption)
+        history = History(self._account)
+        self._arrivals = Arrivals(
+            NAME,
+            config.user,
+            history,
+            clock,
+            recovery=Recovery(self._account, history, partial(inbox.had, NAME)),
+            reader=config.reads_only,
+            encryption=self._encryption,
+        )
         self._position = rooms.load(inbox.position(NAME), config.user)
         self._on_joined = on_joined
         self._on_online = on_online
@@ -105,13 +114,28 @@ class MatrixTransport:
         return bool(self._online)
 
     @property
+    def sync_age_s(self) -> float | None:
+        """Seconds since the last answered sync, None before the first."""
+        age_s = asyncio.get_running_loop().time() - self._synced_at
+        return None if age_s == float("inf") else age_s
+
+    @property
     def refused_rooms(self) -> dict[str, Refused]:
         """The configured rooms that could not be joined, and why."""
         return dict(self._refused_rooms)
 
+    @property
+    def encryption(self) -> EncryptionHealth:
+        return EncryptionHealth() if self._encryption is None else self._encryption.health()
+
     def rooms(self) -> Sequence[Room]:
         known = self._position.rooms if self._position else {}
-        return [rooms.room(room_id, state) for room_id, state in known.items()]
+        return [self._room(room_id, state) for room_id, state in known.items()]
+
+    def _room(self, room_id: str, state: RoomState) -> Room:
+        room = rooms.room(room_id, state)
+        ever = self._encryption is not None and room_id in self._encryption.rooms
+        return msgspec.structs.replace(room, encrypted=True) if ever else room
 
     def is_member(self, room: str, address: str) -> bool:
         return self._members.holds(room, address)
@@ -127,6 +151,8 @@ class MatrixTransport:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._account.close()
+        if self._encryption is not None:
+            self._encryption.close()
 
     # --- receiving ---
 
@@ -174,14 +200,20 @@ class MatrixTransport:
         since = self._position.since if self._position else ""
         poll_s = _POLL_S if self._online and since else 0.0
         request = wire.sync(since, int(poll_s * 1000), self._filter)
+        body = await self._account.call(request, poll_s=poll_s)
         try:
-            answer = events.sync(await self._account.call(request, poll_s=poll_s))
+            answer = events.sync(body)
         except msgspec.MsgspecError as error:
             raise nonsense() from error
         before = self._position
+        if self._encryption is not None:
+            ours = {*before.rooms, *before.invites} if before else set()
+            await self._encryption.prepare(body, answer, ours)
         arrival = await self._arrivals.take(answer, before)
         # Before anybody sees what arrived: who may speak directly is judged by it.
         await self._members.follow(answer, arrival.position.rooms)
+        if self._encryption is not None:
+            self._encryption.commit()
         position = rooms.dump(arrival.position)
         now = asyncio.get_running_loop().time()
         known = before and (before.rooms, before.invites)
@@ -192,6 +224,10 @@ class MatrixTransport:
             self._committed_at = now
         self._position = arrival.position
         self._synced_at = now
+        if self._encryption is not None:
+            self._encryption.settled()
+            if self._encryption.due_in_s() is not None:
+                self._start_errand("encryption", self._mind_keys)
         self._went(online=True)
         self._tell_joined()
         if not self._entered:
@@ -214,13 +250,22 @@ class MatrixTransport:
             await asyncio.wait(self._sends, timeout=_DEPART_S)
             await asyncio.sleep(_REACT_S)
 
+    async def _mind_keys(self) -> None:
+        assert self._encryption is not None
+        due_in_s = self._encryption.due_in_s()
+        await asyncio.sleep(_POLL_S if due_in_s is None else min(_POLL_S, due_in_s))
+        try:
+            await self._encryption.upkeep()
+        except Refused as error:
+            log.warning("Keys could not be asked for or told: %s", error)
+
     def _tell_joined(self) -> None:
         known = self._position.rooms if self._position else {}
         self._told &= known.keys()
         for room_id in known.keys() - self._told:
             self._told.add(room_id)
             if self._on_joined is not None:
-                self._on_joined(rooms.room(room_id, known[room_id]))
+                self._on_joined(self._room(room_id, known[room_id]))
 
     def _went(self, *, online: bool, why: str = "") -> None:
         if online == self._online:
@@ -244,9 +289,13 @@ class MatrixTransport:
         target = await self._membership.resolve(room)
         known = self._position.rooms if self._position else {}
         if target.name in known:
-            return rooms.room(target.name, known[target.name])
+            return self._room(target.name, known[target.name])
         room_id = await self._membership.join(target, room)
-        return rooms.room(room_id, await self._membership.look(room_id))
+        state = await self._membership.look(room_id)
+        if state.encrypted and self._encryption is not None:
+            self._encryption.remember(room_id)
+            await self._encryption.begin()
+        return self._room(room_id, state)
 
     async def _narrow(self) -> None:
         """Enter the configured rooms before the first sync, and receive no other."""
@@ -298,57 +347,25 @@ class MatrixTransport:
         assert task is not None
         self._sends.add(task)
         try:
-            return await self._send(parcel)
+            return await self._sending.send(parcel, self._seen_encrypted)
         finally:
             self._sends.discard(task)
 
-    async def _send(self, parcel: Parcel) -> str:
-        if parcel.plane == "direct":
-            messages = writing.direct_messages(parcel)
-            await self._account.call(wire.send_to_device(DIRECT, messages, parcel.txn))
-            return ""
-        try:
-            room_id = addresses.room_id(parcel.room)
-        except ValueError as error:
-            raise Refused("matrix.bad_address", f"{parcel.room!r} is no room on Matrix.") from error
-        content = writing.room_content(parcel)
-        if await self._is_encrypted(room_id):
-            raise Refused(
-                "matrix.encrypted_room",
-                f"The room {room_id} is encrypted, and this version never sends plain text into such a room.",
-                "Use a room without encryption.",
-            )
-        try:
-            return await self._put(room_id, content, parcel.txn)
-        except Refused as error:
-            if error.code not in _NO_THREAD or not content.pop("m.relates_to", None):
-                raise
-            log.info("%s does not take a message into its thread, it goes without: %s", room_id, error)
-            return await self._put(room_id, content, parcel.txn)
-
-    async def _put(self, room_id: str, content: dict[str, Any], txn: str) -> str:
-        answer = await self._account.call(wire.send_to_room(room_id, MESSAGE, content, txn))
-        try:
-            return msgspec.json.decode(answer, type=_Sent).event_id
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise nonsense() from error
-
-    async def _is_encrypted(self, room_id: str) -> bool:
+    def _seen_encrypted(self, room_id: str) -> bool | None:
+        """Whether a room is encrypted, as far as the syncs tell; None if that is no longer, or not yet, known."""
         state = self._position.rooms.get(room_id) if self._position else None
-        if state is not None and state.encrypted:
-            return True
         fresh = asyncio.get_running_loop().time() - self._synced_at < _TRUST_SYNC_S
-        if state is not None and fresh:
-            return False
-        return await self._membership.encrypted(room_id)
+        if state is not None and (state.encrypted or fresh):
+            return state.encrypted
+        return None
 
     # --- artifacts ---
 
     async def store_chunk(self, data: bytes) -> str:
-        return await media.store(self._account, data)
+        return await encryption.store_chunk(self._account, data, self._encryption)
 
     async def fetch_chunk(self, uri: str, most: int) -> bytes:
-        return await media.fetch(self._account, uri, most)
+        return await encryption.fetch_chunk(self._account, uri, most)
 
     # --- reading ---
 

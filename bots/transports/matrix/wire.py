@@ -115,6 +115,10 @@ def messages_before(room: str, start: str, stop: str, limit: int, event_filter: 
     return _request(Api.room_messages("", room, start, stop, MessageDirection.back, limit, event_filter))
 
 
+def context(room: str, event_id: str) -> Request:
+    return _request(Api.room_context("", room, event_id, 1))
+
+
 def join(room: str, via: Sequence[str]) -> Request:
     method, path, _ = _request(Api.join("", room))
     # Older servers know the parameter as server_name.
@@ -144,6 +148,22 @@ def send_to_room(room: str, kind: str, content: dict[str, Any], txn: str) -> Req
 
 def send_to_device(kind: str, messages: dict[str, Any], txn: str) -> Request:
     return _request(Api.to_device("", kind, {"messages": messages}, txn))
+
+
+def keys_upload(keys: dict[str, Any]) -> Request:
+    return _request(Api.keys_upload("", keys))
+
+
+def keys_query(users: Sequence[str]) -> Request:
+    return _request(Api.keys_query("", users))
+
+
+def keys_claim(devices: Sequence[tuple[str, str]]) -> Request:
+    """One key of each device, as (user id, device id)."""
+    wanted: dict[str, list[str]] = {}
+    for user, device in devices:
+        wanted.setdefault(user, []).append(device)
+    return _request(Api.keys_claim("", wanted))
 
 
 def upload(data: bytes) -> Request:

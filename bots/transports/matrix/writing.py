@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from bots.errors import Refused
 from bots.transports import Parcel
 from bots.transports.matrix import addresses
-from clawnet_proto.bindings.matrix import CARRIERS, CARRIERS_MOST, DIRECT
+from clawnet_proto.bindings.matrix import CARRIERS, CARRIERS_MOST, DIRECT, members
 
 CONTENT_BYTES = 62_000  # a whole event may be 65,536 bytes; the server adds hashes, signatures, causes
 ALL_DEVICES = "*"
@@ -32,15 +32,22 @@ def room_content(parcel: Parcel) -> dict[str, Any]:
             "is_falling_back": True,
             "m.in_reply_to": {"event_id": parcel.thread_root},
         }
-    _check_size(content)
+    check_size(content)
     return content
 
 
 def direct_messages(parcel: Parcel) -> dict[str, Any]:
     """The ``messages`` of a to-device request. Raises Refused for what no homeserver may be given."""
     content = {CARRIERS: _carriers(parcel)}
-    _check_size(content)
+    check_size(content)
     return {_user(parcel.address): {parcel.device or ALL_DEVICES: content}}
+
+
+def open_rooms(parcel: Parcel) -> set[str]:
+    """The rooms (URIs) that the carriers of a direct parcel speak of, those that are not sealed."""
+    envelopes = [carrier.get("env") for carrier in _carriers(parcel)]
+    found = [members(text).get("room") for text in envelopes if isinstance(text, str)]
+    return {room for room in found if isinstance(room, str)}
 
 
 def direct_event(user_id: str, carrier: str) -> str:
@@ -83,15 +90,20 @@ def _integer(text: str) -> int:
     return value
 
 
-def _check_size(content: dict[str, Any]) -> None:
+def size(content: dict[str, Any]) -> int:
+    """Bytes of a content as JSON text without white space. Raises Refused for half of a surrogate pair."""
     try:
-        size = len(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
+        return len(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
     except UnicodeEncodeError:
         _bad("half of a surrogate pair")
-    if size > CONTENT_BYTES:
+
+
+def check_size(content: dict[str, Any]) -> None:
+    """Raises Refused for a content that no event can hold."""
+    if (found := size(content)) > CONTENT_BYTES:
         raise Refused(
             "matrix.too_large",
-            f"A message of {size} bytes does not fit into a Matrix event ({CONTENT_BYTES} bytes).",
+            f"A message of {found} bytes does not fit into a Matrix event ({CONTENT_BYTES} bytes).",
         )
 
 

@@ -1,0 +1,142 @@
+"""Read how a running agent is doing from the agent itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from bots.agent import Agent
+from bots.config import HealthSection
+from bots.events import AnyEvent, MessageSeen
+from bots.health.counts import Counts
+from bots.health.state import Finding, Standing, State, Verdict, judge, unready
+from clawnet_proto.families import task
+
+_PROBE_BYTES = 64 * 1024
+_PROBE_EVERY_S = 5.0
+
+
+@runtime_checkable
+class Receiving(Protocol):
+    """A transport that tells when it last received."""
+
+    @property
+    def sync_age_s(self) -> float | None:
+        """Seconds since the last answered sync, None before the first."""
+
+
+class Health:
+    """Of one agent, from its making on; ``folder`` is where it keeps its files, None if that is not to be tried."""
+
+    def __init__(self, agent: Agent, folder: Path | None = None) -> None:
+        self._agent = agent
+        self._folder = folder
+        self._started_s = time.monotonic()
+        self._disk: tuple[float, str] = (float("-inf"), "")  # when it was tried, and what came of it
+        self.counts = Counts()
+        self.url = ""  # where it is told over HTTP, "" if nowhere
+        agent.observe(self._count)
+
+    @property
+    def limits(self) -> HealthSection:
+        return self._agent.config.health
+
+    def read(self) -> tuple[State, Verdict]:
+        """The numbers, and whether the agent can do its work. Raises StoreError if its store does not answer."""
+        state = self.state()
+        return state, judge(state, self.limits)
+
+    def unready(self) -> tuple[Finding, ...]:
+        """Why it should get no work now. Raises StoreError."""
+        return unready(self.state(), self.limits)
+
+    def state(self) -> State:
+        """The numbers of this moment. Raises StoreError."""
+        agent = self._agent
+        uptime_s = time.monotonic() - self._started_s
+        rooms, outbox = agent.rooms(), agent.outbox.health()
+        engine = agent.engine.health if agent.engine is not None else None
+        encryption = agent.transport.encryption
+        return State(
+            uptime_s=round(uptime_s, 3),
+            online=agent.transport.online,
+            sync_age_s=self._sync_age_s(uptime_s),
+            rooms=len(rooms),
+            encrypted_rooms=sum(room.encrypted for room in rooms),
+            peers_live=len({peer.did for room in rooms for peer in agent.live_peers(room.uri)}),
+            barred=agent.barred.is_set(),
+            folded=agent.synced.is_set(),
+            stopping=agent.stopping,
+            revoked=agent.identity.revocation is not None,
+            standing=self._standing(),
+            engine="none" if engine is None else engine.state,
+            engine_detail="" if engine is None else engine.detail,
+            engine_restarts=0 if engine is None else engine.restarts,
+            models=len(agent.models),
+            inbox_waiting=agent.store.waiting,
+            outbox_waiting=outbox.queued,
+            outbox_oldest_s=outbox.oldest_s,
+            outbox_refused=outbox.refused,
+            questions_waiting=agent.people.waiting,
+            tasks_open=len(tuple(agent.requester.open_tasks())),
+            stages_running=agent.presence.running,
+            stages_waiting=agent.presence.waiting,
+            undecryptable=encryption.unreadable,
+            decryption_failures=encryption.given_up,
+            decryption_recovered=encryption.recovered,
+            plaintext_events=encryption.plain,
+            changed_devices=len(encryption.changed),
+            device_lost=encryption.lost,
+            disk_free_bytes=self._disk_free(),
+            disk_error=self._disk_error(),
+        )
+
+    def _sync_age_s(self, uptime_s: float) -> float | None:
+        transport = self._agent.transport
+        if isinstance(transport, Receiving):
+            age_s = transport.sync_age_s
+            return None if age_s is None else round(age_s, 3)
+        return 0.0 if transport.online else uptime_s if self._agent.synced.is_set() else None
+
+    def _standing(self) -> Standing:
+        """The worst that any of our rooms holds of our identity."""
+        did = self._agent.identity.did
+        meshes = [self._agent.mesh(room.uri) for room in self._agent.rooms()]
+        found = {mesh.peers[did].standing for mesh in meshes if did in mesh.peers}
+        return "revoked" if "revoked" in found else "disputed" if "disputed" in found else "good"
+
+    def _disk_free(self) -> int | None:
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._folder).free if self._folder is not None else None
+        return None
+
+    def _disk_error(self) -> str:
+        """Why nothing can be written where the agent keeps its files, "" if something was written just now."""
+        if self._folder is None:
+            return ""
+        tried_s, error = self._disk
+        now = time.monotonic()
+        if now - tried_s >= _PROBE_EVERY_S:
+            try:
+                with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
+                    error = "" if file.write(bytes(_PROBE_BYTES)) == _PROBE_BYTES else "The disk is full."
+            except OSError as failure:
+                error = f"Nothing can be written where the agent keeps its files: {failure.strerror}."
+            self._disk = now, error
+        return error
+
+    def _count(self, event: AnyEvent) -> None:
+        self.counts.add(event, self._result)
+
+    def _result(self, event: MessageSeen) -> task.Result | None:
+        view = self._agent.mesh(event.room).task(event.thread)
+        for stage in view.stages.values() if view else ():
+            for attempt in stage.attempts.values():
+                if attempt.result is not None and attempt.result.id == event.id:
+                    result: task.Result = attempt.result.body
+                    return result
+        return None

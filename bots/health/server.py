@@ -1,0 +1,141 @@
+"""``/health``, ``/ready`` and ``/metrics`` over HTTP, for this machine alone unless the owner says otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bots.errors import ClawbotError, ConfigError
+from bots.health.endpoint import Endpoint, is_named_rightly
+from bots.health.exposition import CONTENT_TYPE, exposition
+from bots.health.reading import Health
+from bots.health.state import Finding
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS = 32
+_CONNECTION_S = 10.0  # from its beginning to its end
+_CLOSING_S = 1.0
+_JSON = "application/json"
+# What aiohttp would log, with a traceback, of everybody who sends nonsense.
+_SILENT = logging.getLogger(f"{__name__}.http")
+_SILENT.setLevel(logging.CRITICAL + 1)
+_HEADERS = {
+    "Server": "clawbot",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class HealthServer:
+    """Listens between ``__aenter__`` and ``__aexit__``; ``url`` is where, without a path. Raises ConfigError."""
+
+    def __init__(self, health: Health, where: Endpoint) -> None:
+        self._health = health
+        self._where = where
+        self._pages: dict[str, Callable[[], web.Response]] = {
+            "/health": self._show_health,
+            "/ready": self._show_ready,
+            "/metrics": self._show_metrics,
+        }
+        self.url = ""
+
+    async def __aenter__(self) -> HealthServer:
+        loop = asyncio.get_running_loop()
+        self._http = web.Server(
+            self._answer, loop=loop, access_log=None, max_line_size=1024, max_field_size=2048, max_headers=32,
+            lingering_time=0, read_bufsize=4096, logger=_SILENT,
+        )  # fmt: skip
+        where = self._where
+        try:
+            self._server = await loop.create_server(self._connection, where.host, where.port)
+        except OSError as error:
+            raise ConfigError(
+                "health.port",
+                f"The port {where.port} of {where.host} cannot be used ({error.strerror}).",
+                "Choose another one; 0 finds a free one.",
+            ) from None
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = self._health.url = f"http://{f'[{where.host}]' if ':' in where.host else where.host}:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self._http.pre_shutdown()
+        await self._http.shutdown(_CLOSING_S)
+        self._health.url = ""
+
+    def _connection(self) -> asyncio.Protocol:
+        """One more connection: cut if there are too many, or once it has lasted too long."""
+        if len(self._http.connections) >= _CONNECTIONS:
+            return _Turned()
+        protocol = self._http()
+        asyncio.get_running_loop().call_later(_CONNECTION_S, _cut, protocol)
+        return protocol
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        page = self._pages.get(request.path)
+        if request.method != "GET":
+            answer = web.Response(status=405, text="Only GET.\n", headers={"Allow": "GET"})
+        elif not is_named_rightly(request.headers.get("Host", ""), self._health.limits.hosts):
+            answer = web.Response(status=421, text="This is no name of this server: see health.hosts.\n")
+        elif page is None:
+            answer = web.Response(status=404, text=f"There is {', '.join(self._pages)}.\n")
+        else:
+            answer = self._show(page)
+        answer.headers.update(_HEADERS)
+        answer.force_close()
+        return answer
+
+    def _show(self, page: Callable[[], web.Response]) -> web.Response:
+        try:
+            return page()
+        except Exception:
+            log.exception("a page of health could not be made")
+            return web.Response(status=500, text="See the log of the agent.\n")
+
+    def _show_health(self) -> web.Response:
+        try:
+            state, verdict = self._health.read()
+        except ClawbotError as error:
+            return _told([Finding(error.code, error.message)], {"status": "failing"})
+        facts = {"status": verdict.status, "warnings": verdict.warnings, "state": state}
+        return _told(verdict.problems, facts)
+
+    def _show_ready(self) -> web.Response:
+        try:
+            reasons: Sequence[Finding] = self._health.unready()
+        except ClawbotError as error:
+            reasons = [Finding(error.code, error.message)]
+        return _told(reasons, {"ready": not reasons})
+
+    def _show_metrics(self) -> web.Response:
+        try:
+            body = exposition(*self._health.read(), self._health.counts)
+        except ClawbotError as error:
+            return web.Response(status=503, text=f"{error.message}\n")
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _cut(protocol: web.RequestHandler) -> None:
+    if protocol.transport is not None:
+        protocol.transport.abort()
+
+
+class _Turned(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def _told(problems: Sequence[Finding], facts: dict[str, Any]) -> web.Response:
+    body = msgspec.json.encode({**facts, "problems": problems})
+    return web.Response(status=503 if problems else 200, body=msgspec.json.format(body) + b"\n", content_type=_JSON)

@@ -1,0 +1,144 @@
+"""How an agent is doing, as numbers, and what they mean for its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from bots.config import HealthSection
+
+Standing = Literal["good", "disputed", "revoked"]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent at one moment. Nothing in it names a person or a room, or tells what anybody said."""
+
+    uptime_s: float
+    online: bool  # whether the last sync was answered
+    sync_age_s: float | None  # seconds since the last answered sync, None before the first
+    rooms: int
+    encrypted_rooms: int
+    peers_live: int  # we among them
+    barred: bool = False  # none of the configured rooms will have us
+    folded: bool = False  # what the rooms' history holds is folded, and we have announced ourselves
+    stopping: bool = False
+    revoked: bool = False
+    standing: Standing = "good"  # what the rooms hold of our identity
+    engine: Literal["none", "stopped", "starting", "ready", "failed"] = "none"
+    engine_detail: str = ""
+    engine_restarts: int = 0
+    models: int = 0
+    inbox_waiting: int = 0  # events that arrived and are not handled
+    outbox_waiting: int = 0  # messages that the homeserver has not taken
+    outbox_oldest_s: float = 0.0
+    outbox_refused: int = 0  # messages set aside for good
+    questions_waiting: int = 0  # people's questions that may become ours
+    tasks_open: int = 0  # tasks of ours that have not ended
+    stages_running: int = 0
+    stages_waiting: int = 0
+    undecryptable: int = 0  # encrypted events that wait for their key
+    decryption_failures: int = 0  # encrypted events that nothing can make readable
+    decryption_recovered: int = 0  # encrypted events that were read late
+    plaintext_events: int = 0  # unencrypted messages in encrypted rooms
+    changed_devices: int = 0  # devices of others that came back with other keys
+    device_lost: bool = False  # the homeserver knows our device by keys that we do not have
+    disk_free_bytes: int | None = None  # None: not asked for
+    disk_error: str = ""  # why nothing can be written, "" if it can
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is wrong: a code for machines, a sentence for people."""
+
+    code: str
+    text: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """``problems`` keep the agent from its work, ``warnings`` do not."""
+
+    status: Literal["ok", "degraded", "failing"]
+    problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+# A rule gives the sentence if there is something to say.
+Rule = Callable[[State, HealthSection], str]
+
+
+def _sync_stale(state: State, limits: HealthSection) -> str:
+    age_s = state.sync_age_s
+    if age_s is None or age_s <= limits.sync_seconds:
+        return ""
+    return f"Nothing was received from the homeserver for {age_s:.0f} s."
+
+
+def _outbox_stuck(state: State, limits: HealthSection) -> str:
+    if state.outbox_oldest_s <= limits.outbox_seconds:
+        return ""
+    return f"{state.outbox_waiting} messages wait to be sent, the oldest for {state.outbox_oldest_s:.0f} s."
+
+
+def _says(text: str, when: Callable[[State], bool]) -> Rule:
+    return lambda state, _limits: text if when(state) else ""
+
+
+_PROBLEMS: dict[str, Rule] = {
+    "identity.revoked": _says("This identity is revoked.", lambda state: state.revoked or state.standing == "revoked"),
+    "identity.disputed": _says("Two keys claim this identity.", lambda state: state.standing == "disputed"),
+    "disk.unwritable": lambda state, _: state.disk_error,
+    "sync.never": _says("Nothing was received from the homeserver so far.", lambda state: state.sync_age_s is None),
+    "sync.stale": _sync_stale,
+    "rooms.barred": _says("None of the configured rooms can be entered.", lambda state: state.barred),
+    "outbox.stuck": _outbox_stuck,
+    "engine.failed": lambda state, _: (state.engine_detail or "It failed.") if state.engine == "failed" else "",
+    "encryption.lost": _says(
+        "The homeserver knows this device by other keys: encrypted rooms cannot be read.",
+        lambda state: state.device_lost,
+    ),
+}  # fmt: skip
+
+_WARNINGS: dict[str, Rule] = {
+    "sync.offline": _says(
+        "The homeserver did not answer last time.", lambda state: not state.online and state.sync_age_s is not None
+    ),
+    "rooms.none": _says("The agent is in no room.", lambda state: state.online and not state.rooms),
+    "engine.starting": _says("The engine is starting.", lambda state: state.engine in ("starting", "stopped")),
+    "engine.no_model": _says("The engine has no model.", lambda state: state.engine == "ready" and not state.models),
+    "encryption.unreadable": lambda state, _: _unreadable(state),
+    "outbox.refused": lambda state, _: (
+        f"{state.outbox_refused} messages were set aside: they cannot be sent." if state.outbox_refused else ""
+    ),
+}  # fmt: skip
+
+
+def _unreadable(state: State) -> str:
+    if not (state.undecryptable or state.decryption_failures):
+        return ""
+    return f"{state.undecryptable} encrypted events wait for their key, {state.decryption_failures} stay unreadable."
+
+
+def _found(rules: dict[str, Rule], state: State, limits: HealthSection) -> Iterator[Finding]:
+    for code, rule in rules.items():
+        if text := rule(state, limits):
+            yield Finding(code, text)
+
+
+def judge(state: State, limits: HealthSection) -> Verdict:
+    """What the numbers mean."""
+    problems, warnings = tuple(_found(_PROBLEMS, state, limits)), tuple(_found(_WARNINGS, state, limits))
+    status: Literal["ok", "degraded", "failing"] = "failing" if problems else "degraded" if warnings else "ok"
+    return Verdict(status=status, problems=problems, warnings=warnings)
+
+
+_UNREADY: dict[str, Rule] = {
+    "stopping": _says("The agent is stopping.", lambda state: state.stopping),
+    "history": _says("What happened before has not been read yet.", lambda state: not state.folded),
+    "engine.no_model": _says("No model is loaded.", lambda state: state.engine != "none" and not state.models),
+}
+
+
+def unready(state: State, limits: HealthSection) -> tuple[Finding, ...]:
+    """Why no work should be sent to the agent now, () if it may be."""
+    return (*judge(state, limits).problems, *_found(_UNREADY, state, limits))
