@@ -6,6 +6,7 @@ of carriers on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +47,11 @@ class Verifiers:
             worker.close()
 
     def start(self) -> None:
-        """Start the processes before they are needed."""
-        while self._count > 1 and len(self._workers) < self._count:
-            self._workers.append(Worker("bots.backfill:verdicts"))
-            self._free.put(self._workers[-1])
+        """Start the processes before they are needed, as many as the system grants."""
+        with contextlib.suppress(WorkerDied):
+            while self._count > 1 and len(self._workers) < self._count:
+                self._workers.append(Worker("bots.backfill:verdicts"))
+                self._free.put(self._workers[-1])
 
     def verify_all(self, texts: Sequence[bytes | str]) -> list[Verdict]:
         """The verdict on each carrier, in the order of ``texts``; the same for any number of processes.

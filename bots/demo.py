@@ -221,7 +221,8 @@ class Demo:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CLAWNET_")}
         homes = {f"XDG_{kind}_HOME": str(self._folder / kind.lower()) for kind in ("CONFIG", "STATE")}
         secret = {"CLAWNET_MATRIX_PASSWORD": self._passwords[name]} if name in self._passwords else {}
-        return kept | homes | secret
+        # Whoever ends the demo has seen enough.
+        return kept | homes | secret | {"CLAWNET_LIMITS_GRACE_SECONDS": "2"}
 
     async def _until(self, condition: Any, *labels: str) -> None:
         """Wait for a condition while the processes of these labels live."""

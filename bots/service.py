@@ -10,8 +10,8 @@ import msgspec
 
 from bots import pipelines
 from bots.agent import Agent
+from bots.agent_status import agent_status
 from bots.behaviours.requester import Order
-from bots.engines import Engine
 from bots.errors import ClawbotError, ConfigError
 from bots.events import AnyEvent, Notice, TaskEnded
 from bots.following import follow
@@ -19,7 +19,6 @@ from bots.health.reading import Health
 from bots.identity import Identity
 from bots.ranking import capable
 from bots.requests import (
-    AgentStatus,
     Answer,
     AnyAnswer,
     AnyRequest,
@@ -313,25 +312,7 @@ class Service:
         return follow(self._agent, request, self._room)
 
     async def _status(self, _request: Status) -> AsyncIterator[AnyAnswer]:
-        agent = self._agent
-        state, verdict = self._health.read()
-        encryption = agent.transport.encryption
-        engine = "none" if agent.engine is None else _engine_told(agent.engine)
-        yield AgentStatus(
-            at_ms=agent.now_ms(), did=agent.identity.did, name=agent.config.agent.name,
-            address=agent.transport.address, online=agent.transport.online,
-            rooms=tuple(clean(room.name) for room in agent.rooms()), engine=engine,
-            models=tuple(model.name for model in agent.models), queued=state.outbox_waiting,
-            refused_outgoing=state.outbox_refused, refused_incoming=agent.intake.refused, jobs=agent.executor.jobs,
-            key=agent.identity.key.did, rotations=len(agent.identity.chain),
-            encrypted_rooms=state.encrypted_rooms, fingerprint=encryption.fingerprint,
-            unreadable=encryption.unreadable + encryption.given_up,
-            changed_devices=tuple(clean(device) for device in encryption.changed),
-            health=verdict.status, problems=verdict.problems, warnings=verdict.warnings, stopping=state.stopping,
-            uptime_s=int(state.uptime_s), sync_age_s=-1 if state.sync_age_s is None else int(state.sync_age_s),
-            peers_live=state.peers_live, stages_running=state.stages_running, tasks_open=state.tasks_open,
-            inbox_waiting=state.inbox_waiting, outbox_oldest_s=int(state.outbox_oldest_s), health_url=self._health.url,
-        )  # fmt: skip
+        yield agent_status(self._agent, self._health)
 
     async def _rotate(self, _request: Rotate) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
@@ -359,11 +340,6 @@ def identity_state(own: Identity, now_ms: int) -> IdentityState:
         next_key_digest=own.next_key_digest, seal_key=own.seal.public,
         revoked_ms=revoked.since_ms if revoked else 0, reason=revoked.reason if revoked else "",
     )  # fmt: skip
-
-
-def _engine_told(engine: Engine) -> str:
-    told = engine.health
-    return f"{engine.name} {told.state}" + (f": {told.detail}" if told.detail else "")
 
 
 def unsayable(error: LocalProtocolError) -> ConfigError:

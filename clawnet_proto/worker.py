@@ -34,34 +34,44 @@ class Worker:
     """
 
     def __init__(self, function: str) -> None:
-        self._process = subprocess.Popen(
-            (sys.executable, "-P", "-m", __name__, function),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pipesize=_PIPE,
-            env={
-                **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            },
-            # An interrupt from the terminal is for whoever asked.
-            process_group=0 if os.name == "posix" else None,
-        )
+        """Raises WorkerDied where no process can be started."""
+        try:
+            self._process = subprocess.Popen(
+                (sys.executable, "-P", "-m", __name__, function),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={
+                    **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                },
+                # An interrupt from the terminal is for whoever asked.
+                process_group=0 if os.name == "posix" else None,
+            )
+        except OSError as error:
+            raise WorkerDied(f"No worker process can be started: {error.strerror}.") from None
         assert self._process.stdin is not None and self._process.stdout is not None
         self._questions, self._answers = self._process.stdin, self._process.stdout
         self._asking, self._answering = Lock(), Lock()
+        for pipe in (self._questions, self._answers):
+            _widen(pipe)
 
     def __call__(self, argument: object) -> Any:
         """What the function makes of it. Raises what the function raised, and WorkerDied."""
+        question = _packed(argument)
         try:
             with self._asking:
-                _write(self._questions, argument)
+                _write(self._questions, question)
                 self._answering.acquire()  # before the next one asks: answers come in the order of questions
             try:
                 done, answer = _read(self._answers)
             finally:
                 self._answering.release()
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except BaseException as error:
+            # Half a question or half an answer: what came next would be taken for somebody else's.
+            self._process.kill()
+            if not isinstance(error, Exception):
+                raise
             raise WorkerDied(f"A worker process ended, exit status {self._process.poll()}.") from None
         if not done:
             raise answer
@@ -97,14 +107,26 @@ def main() -> None:
             answer = True, function(argument)
         except Exception as error:
             answer = False, error
-        _write(answers, answer)
+        _write(answers, _packed(answer))
 
 
-def _write(pipe: IO[bytes], value: object) -> None:
-    """In one piece: each further call would have to wait for Python's lock."""
+def _packed(value: object) -> bytes:
     data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    pipe.write(len(data).to_bytes(_HEAD, "big") + data)
+    return len(data).to_bytes(_HEAD, "big") + data
+
+
+def _write(pipe: IO[bytes], packed: bytes) -> None:
+    """In one piece: each further call would have to wait for Python's lock."""
+    pipe.write(packed)
     pipe.flush()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Give a pipe room for a whole question, where the system grants it."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 def _read(pipe: IO[bytes]) -> Any:

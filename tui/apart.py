@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from clawnet_proto.worker import Worker, WorkerDied
@@ -11,20 +12,26 @@ from tui.sources import Key
 
 
 class Apart:
-    """The process, which starts at once. Should it die, whoever calls does its work."""
+    """The process, which starts at once. Should it die or not start at all, whoever calls does its work."""
 
     def __init__(self, key: Key | None) -> None:
         self._key = key
-        self._worker = Worker("tui.checking:all_outcomes")
+        self._worker: Worker | None = None
+        with contextlib.suppress(WorkerDied):
+            self._worker = Worker("tui.checking:all_outcomes")
 
     def check(self, arrivals: Sequence[Arrival]) -> list[Checked]:
         """All of them, in order. Blocks; any thread may call."""
-        try:
-            found = self._worker(arrivals)
-        except WorkerDied:
-            found = all_outcomes(arrivals)
+        found = self._found(arrivals)
         found = [self._reopened(*pair) for pair in zip(arrivals, found, strict=True)]
         return [judged(*pair) for pair in zip(arrivals, found, strict=True)]
+
+    def _found(self, arrivals: Sequence[Arrival]) -> list[tuple[Outcome, ...]]:
+        try:
+            found: list[tuple[Outcome, ...]] = self._worker(arrivals) if self._worker else all_outcomes(arrivals)
+        except Exception:  # the process is gone, or out of memory
+            return all_outcomes(arrivals)
+        return found
 
     def _reopened(self, arrival: Arrival, proven: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         # What is sealed to us is opened here: no key leaves this process.
@@ -32,4 +39,5 @@ class Apart:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        self._worker.close()
+        if self._worker is not None:
+            self._worker.close()

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _SLICE_S = 0.002
 _GATHER_S = 0.1  # what comes at once is folded at once: waking up costs more than a fold
 _ADVANCE_S = 0.02
-_WAITING_MOST = 4000  # arrivals: a source that can wait is asked to
+_WAITING_MOST = 2000  # arrivals: a source that can wait is asked to
 
 
 class Feed(Protocol):

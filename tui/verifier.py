@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys; sys.setswitchinterval(0.001)
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +12,8 @@ from tui.checking import check
 from tui.sources import Key
 
 _MANY = 500  # arrivals that wait: more than come in a moment of a lively room
-_CHUNK = 400  # arrivals, some milliseconds of work
-_UNDER_WAY = 3  # chunks: while one is checked the next is on its way
+_CHUNK = 200  # arrivals, some milliseconds of work
+_UNDER_WAY = 2  # chunks: while one is checked the next is on its way
 
 
 class Verifier:

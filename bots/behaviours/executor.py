@@ -92,16 +92,26 @@ class ExecutorBehaviour:
     async def finish(self, grace_s: float) -> None:
         """Let what runs come to its end, for so long at most, and begin nothing; then hand back the rest."""
         self._finishing = True
-        if running := self._running():
+        if running := self._running() if grace_s else []:
             log.info("finishing %d stages, for %g s at most", len(running), grace_s)
             self._presence.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 while running:
+                    self._go_on()
                     await asyncio.wait(running, timeout=_PROGRESS_EVERY_MS / 1000)
-                    self.advance(self._context.now_ms())
                     running = self._running()
         await self._hand_back()
+
+    def _go_on(self) -> None:
+        """What of time's passing still matters to those who wait for us."""
+        for behaviour in (self._presence, self):
+            try:
+                behaviour.advance(self._context.now_ms())
+            except StoreError:
+                raise
+            except (ProtocolError, ClawbotError) as error:
+                log.warning("%s", error)
 
     def _running(self) -> list[asyncio.Task[None]]:
         return [job.process for job in self._jobs.values() if job.process is not None]

@@ -130,9 +130,8 @@ class PresenceBehaviour:
             self._current[room] = context.post(room, body, lifetime_ms=LIFETIME_MS, posting=posting)
 
     def close(self) -> None:
-        """Say that nothing more is taken on."""
+        """From the next announce on say that nothing more is taken on; it is due now."""
         self._closed = True
-        self.advance(self._context.now_ms())
 
     def leave(self, reason: str) -> None:
         """Tell every room that we go."""

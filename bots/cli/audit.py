@@ -68,6 +68,8 @@ def _sentences(report: Report, folder: Path) -> Iterator[str]:
         yield f"Signed up to record {report.signed}. To keep elsewhere: {report.head}"
     if report.unsigned:
         yield f"Not signed yet: {report.unsigned} records. Whoever can write here could change them unnoticed."
+    if report.interrupted:
+        yield f"Of {report.runs} runs {report.interrupted} were cut short: killed, or ended with their machine."
     if report.incomplete_bytes:
         yield f"The last line is incomplete ({report.incomplete_bytes} bytes): it is being written, or was cut off."
     if report.fault is not None:
@@ -130,8 +132,8 @@ def _signed(entry: Signed) -> str:
 
 
 def _received(entry: Received) -> str:
-    word, why = ("refused", f" ({entry.refused})") if entry.refused else ("took up", "")
-    return f"{word}  {entry.type} {short(entry.id)}{_work(entry)} from {_peer(entry.sender)}{why}"
+    word, why = ("refused ", f" ({entry.refused})") if entry.refused else ("received", "")
+    return f"{word} {entry.type} {short(entry.id)}{_work(entry)} from {_peer(entry.sender)}{why}"
 
 
 def _work(entry: Signed | Received) -> str:

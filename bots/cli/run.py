@@ -62,6 +62,7 @@ async def _lives(agent: Agent) -> bool:
 
     def end() -> None:
         if not agent.stopping:
+            log.info("stopping; a second signal ends it at once")
             agent.stop()
             return
         running.cancel()

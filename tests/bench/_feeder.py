@@ -1,7 +1,7 @@
 """Signed events of a made-up mesh, on standard output: ``python -m tests.bench._feeder AGENTS RATE PART...``.
 
-Parts are counted in events. All of them are signed before a line of input lets them go, as many a second as ``RATE`` says;
-with ``--flowing`` they are signed as they go, as fast as they are taken.
+Parts are counted in events. All of them are signed before a line of input lets them go, as many a second as ``RATE``
+says; with ``--flowing`` they are signed as they go, as fast as they are taken.
 """
 
 from __future__ import annotations

@@ -17,3 +17,15 @@ def megabytes(pid: int, field: str) -> float | None:
         command = ["ps", "-o", "rss=", "-p", str(pid)]
         kibibytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return int(kibibytes) * 1024 / 1e6
+
+
+def children(pid: int) -> list[int]:
+    """The processes a process has started and that still run; none if this system does not tell."""
+    try:
+        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
+    except OSError:
+        return []
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text().split()

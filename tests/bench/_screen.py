@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from tests.bench._fed import Fed, PlayTime
-from tests.bench._resident import megabytes
+from tests.bench._resident import children, megabytes
 from tui.app import ClawTui
 from tui.feeds import LiveFeed
 
@@ -43,6 +43,7 @@ class Told(msgspec.Struct, kw_only=True):
     delivered: int = 0  # events since the start
     folded: int = 0
     resident_mb: float = 0
+    beside_mb: float = 0  # the same of the process that checks, while there is one
 
 
 class Meter:
@@ -87,6 +88,7 @@ class Meter:
         measured.caught_up_s = time.monotonic() - at
         measured.delivered, measured.folded = self._source.delivered, self._source.delivered - model.waiting
         measured.resident_mb = megabytes(os.getpid(), "Rss") or 0
+        measured.beside_mb = sum(megabytes(child, "Rss") or 0 for child in children(os.getpid()))
         self._tell(measured)
         self._probing = part + 1 >= _PROBED_FROM
         self._start()

@@ -19,6 +19,7 @@ from tests.bench._screen import IDLE, READY, Told
 from tests.bench._terminal import Terminal
 
 _ROUNDS = 3
+_FLOOD = 10_000  # events/s; the feeder is held back where they are not folded as fast
 _STARTS = 7
 _HEAD = b" msg/s"  # what only the head line says
 _NOTHING = "import textual.app, textual.widgets; print(' msg/s', flush=True)"
@@ -73,17 +74,16 @@ def _load(report: Report) -> None:
 
 
 def _flood(report: Report) -> None:
-    """10,000 events a second, and how long after the last one all are folded."""
+    """More events than anybody can read, until all are folded."""
     parts = (20_000, 60_000)
-    rounds = [(play(100, 10_000, parts)[1], play(100, 10_000, parts, "--undrawn")[1]) for _ in range(_ROUNDS)]
+    rounds = [(play(100, _FLOOD, parts)[1], play(100, _FLOOD, parts, "--undrawn")[1]) for _ in range(_ROUNDS)]
     drawn, undrawn = (
         statistics.median(parts[1] / (t.wall_s + t.caught_up_s) for t in told) for told in zip(*rounds, strict=True)
     )
-    sent = statistics.median(parts[1] / told.wall_s for told, _ in rounds)
     report.add(
         Row(
-            name="10,000 events/s, folded", figure=drawn, unit="events/s", yardstick="sent", yardstick_figure=sent,
-            ratio=drawn / sent, at_least=0.95,
+            name="10,000 events/s, folded", figure=drawn, unit="events/s",
+            yardstick="asked for", yardstick_figure=_FLOOD, ratio=drawn / _FLOOD, at_least=0.95,
         )
     )  # fmt: skip
     report.add(
@@ -147,16 +147,14 @@ def _memory(report: Report) -> None:
     """As many events as come, with no pause between them."""
     early = _MILLION // 10
     told = play(100, 10_000, (early, _MILLION - early), "--flowing")
-    report.add(
-        Row(
-            name=f"memory after {_MILLION:,} events",
-            figure=told[1].resident_mb,
-            unit="MB",
-            yardstick=f"after {early:,}",
-            yardstick_figure=told[0].resident_mb,
-            at_most=120,
-        )
-    )
+    for name, field, most in (("memory", "resident_mb", 120), ("memory of the process that checks", "beside_mb", None)):
+        before, after = (getattr(part, field) for part in (told[0], told[1]))
+        report.add(
+            Row(
+                name=f"{name} after {_MILLION:,} events", figure=after, unit="MB",
+                yardstick=f"after {early:,}", yardstick_figure=before, at_most=most,
+            )
+        )  # fmt: skip
 
 
 def play(agents: int, rate: float, parts: Sequence[int], *options: str) -> Mapping[int, Told]:

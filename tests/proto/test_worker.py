@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from clawnet_proto import worker as worker_module
 from clawnet_proto.carrier import sign, verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.worker import Worker, WorkerDied
@@ -66,6 +67,20 @@ def test_a_dead_process_is_told_and_stays_dead() -> None:
             worker(1)
     worker.close()
     assert worker.ended
+
+
+def test_an_interrupted_call_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(pipe: object) -> None:
+        raise KeyboardInterrupt
+
+    worker = Worker("os:getpgid")
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_module, "_read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            worker(0)
+    with pytest.raises(WorkerDied):
+        worker(0)
+    worker.close()
 
 
 def test_it_ends_with_whoever_started_it() -> None:

@@ -33,6 +33,7 @@ class Figures(msgspec.Struct, kw_only=True):
     agents: int
     rooms: int
     killed: int
+    killed_share: float  # as the scenario has it
     virtual_s: int
     history: str  # digest of who sent which message when
     tasks: int  # whose requester was not killed

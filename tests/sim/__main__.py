@@ -22,9 +22,9 @@ T = TypeVar("T")
 
 _EXAMPLES = """\
 examples:
-  python -m tests.sim                                  10, 100 and 1,000 agents, then with some killed (15 minutes)
+  python -m tests.sim                                  10, 100 and 1,000 agents, then with some killed (half an hour)
   python -m tests.sim --agents 10 100 --killed 0       a first look (a minute)
-  python -m tests.sim --agents 10000 --seconds 600 --killed 0 --no-fold
+  python -m tests.sim --agents 10000 --seconds 120 --killed 0 --no-fold   (10 to 20 minutes)
   python -m tests.sim --json figures.json --picture docs/pictures/scaling.svg
 """
 _KILLED_S = 300  # a run in which agents are killed: until all that was disturbed has ended
@@ -114,14 +114,10 @@ def _described(costs: Sequence[FoldFigures], found: Sequence[Figures]) -> dict[s
 
 
 def _panels(costs: Sequence[FoldFigures], found: Sequence[Figures]) -> list[plot.Panel]:
-    shares = sorted({round(figures.killed / figures.agents, 1) for figures in found})
+    shares = sorted({figures.killed_share for figures in found})
 
     def over(name: str, share: float = 0.0) -> plot.Line:
-        return [
-            (figures.agents, getattr(figures, name))
-            for figures in found
-            if round(figures.killed / figures.agents, 1) == share
-        ]
+        return [(figures.agents, getattr(figures, name)) for figures in found if figures.killed_share == share]
 
     def each(name: str) -> dict[str, plot.Line]:
         return {f"{share:.0%} killed": over(name, share) for share in shares}

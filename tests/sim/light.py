@@ -22,6 +22,7 @@ from clawnet_proto.mesh import Mesh
 from clawnet_proto.message import Message
 from clawnet_proto.sealed_carrier import SealedCarrier
 from clawnet_proto.specification import LIMITS
+from clawnet_proto.wire import present
 from tests.agent.network import NAME, lend_key
 from tests.agent.simulated import identity_of
 from tests.proto.authoring import ROOM
@@ -54,7 +55,7 @@ class _SpareEnvelopes(Envelopes):
         self._hall = hall
 
     def seal(self, message: Message, carrier: bytes) -> bytes:
-        peer = self._hall.fold.peers.get(message.envelope.recipients[0])
+        peer = self._hall.fold.peers.get(next(iter(present(message.envelope.recipients, ())), ""))
         if peer is None or peer.body is None or not self._hall.accounts.keys().isdisjoint(peer.addresses):
             return super().seal(message, carrier)
         key_and_tag = bytes(_KEY_AND_TAG)

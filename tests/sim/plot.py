@@ -9,7 +9,7 @@ from html import escape
 import msgspec
 
 _WIDTH, _HEIGHT = 300, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 40, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 22, 40, 30
 _COLUMNS = 3
 _COLOURS = ("#3b82c4", "#d9822b", "#c0392b", "#2e9e6b")
 _INK = "#7a8290"

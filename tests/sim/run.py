@@ -168,6 +168,7 @@ class Simulation:
             agents=scenario.agents,
             rooms=scenario.rooms,
             killed=len(self.killed),
+            killed_share=scenario.killed,
             virtual_s=round(self._loop.time()),
             history=traffic.history,
             tasks=len(ours),

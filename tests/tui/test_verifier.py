@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from threading import Event
@@ -86,6 +87,7 @@ def test_closing_it_in_the_middle_leaves_nothing(verifying: tuple[Verifier, Even
     made.submit(ARRIVALS)
     made.close()
     assert made._apart is not None
+    assert made._apart._worker is not None
     assert made._apart._worker.ended
 
 
@@ -93,6 +95,15 @@ def test_a_process_that_dies_costs_nothing_but_time(expected: list[Checked]) -> 
     apart = Apart(None)
     apart.close()
     assert comparable(apart.check(ARRIVALS[:50])) == comparable(expected[:50])
+
+
+def test_where_no_process_can_be_started_the_work_is_done_here(
+    expected: list[Checked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/python")
+    apart = Apart(None)
+    assert comparable(apart.check(ARRIVALS[:50])) == comparable(expected[:50])
+    apart.close()
 
 
 def test_what_is_sealed_to_us_is_opened_here() -> None:
