@@ -26,8 +26,20 @@ FIELDS = ("message_id", "type", "verdict", "task", "stage", "attempt", "state", 
 REMOVED = "[removed]"
 _SECRET = re.compile(
     r"""(?ix)
-    (?P<name> \b (?:access_token|refresh_token|password|pickle_key) (?: = | ["'] \s* : \s* ["']? ) | \b bearer \s+ )
-    [^\s"'&,}]+
+    (?P<name>
+        (?: passw(?:or)?d | passphrase | secret | [_-]token | (?:access|refresh|login)token | (?:pickle|recovery)_?key )
+            (?: \\{0,7} ["'] )? \s{0,9} [=:] \s{0,9}
+        | \b bearer \s+
+        | \b clawnet-[a-z0-9-]{1,40}-key-[0-9]{1,3}:
+        | \b mxc://[^\s\#"']{1,600}\#
+    )
+    (?! \[removed\] )
+    (?:
+        # From a quotation mark to the next one with as many backslashes before it.
+        (?P<escapes> \\{0,7} ) (?P<mark> ["'] )
+            (?: (?! (?<!\\) (?P=escapes) (?P=mark) ) . )* (?: (?P=escapes) (?P=mark) )?
+        | \S+
+    )
     | \b (?:syt|mat|mct|mxat) _ [a-z0-9_+/=-]{8,}
     """
 )
@@ -47,6 +59,8 @@ def about(**fields: Any) -> Iterator[None]:
 
 def configure(stream: TextIO, style: Format, level: str) -> None:
     """Write the logs of this process to ``stream``."""
+    # Of a record that cannot be formatted Python would print everything, unfiltered.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler])
@@ -60,12 +74,18 @@ class TextLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
 
+    def format(self, record: logging.LogRecord) -> str:
+        return _without_secrets(super().format(record))
+
     def formatMessage(self, record: logging.LogRecord) -> str:
         pairs = "".join(f" {name}={_quoted(str(value))}" for name, value in _fields(record).items())
         return _printable(_without_secrets(super().formatMessage(record)) + pairs)
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(_printable(line) for line in _without_secrets(super().formatException(ei)).split("\n"))
+        return _lines(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _lines(super().formatStack(stack_info))
 
 
 class JsonLines(logging.Formatter):
@@ -87,11 +107,21 @@ class JsonLines(logging.Formatter):
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     known = {**_about.get(), **vars(record)}
-    return {name: known[name] for name in FIELDS if known.get(name) not in (None, "")}
+    return {name: _plain(known[name]) for name in FIELDS if known.get(name) not in (None, "")}
+
+
+def _plain(value: Any) -> int | float | str:
+    return value if isinstance(value, int | float) else _without_secrets(str(value))
 
 
 def _without_secrets(text: str) -> str:
-    return _SECRET.sub(lambda found: f"{found['name'] or ''}{REMOVED}", text)
+    """Text that can be written: half a character, which no encoding has, stands there by its number."""
+    whole = text.encode(errors="backslashreplace").decode()
+    return _SECRET.sub(lambda found: f"{found['name'] or ''}{REMOVED}", whole)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(_printable(line) for line in _without_secrets(text).split("\n"))
 
 
 def _quoted(value: str) -> str:
@@ -105,7 +135,7 @@ def _printable(line: str) -> str:
 
 def _ascii(value: Any) -> str:
     """JSON that stays one line in whatever reads it: line ends of any script are escaped."""
-    text = msgspec.json.encode(value, enc_hook=str).decode()
+    text = msgspec.json.encode(value).decode()
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 

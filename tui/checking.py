@@ -14,6 +14,7 @@ from clawnet_proto.freshness import check_addressing, check_time
 from clawnet_proto.message import Message
 from clawnet_proto.sealed_carrier import open_carrier
 from clawnet_proto.specification import TYPES
+from clawnet_proto.wire import present
 from tui.arrivals import Arrival, Checked, Outcome, Words
 from tui.sources import Key
 
@@ -92,11 +93,9 @@ def _check_recipient(message: Message, me: str) -> None:
 
 def _check_place_and_time(message: Message, arrival: Arrival) -> None:
     """What keeps a message out of the fold, at the time it was received. Raises RemoteProtocolError."""
-    try:
-        check_addressing(message, me="", room=arrival.room, plane=arrival.plane)
-    except RemoteProtocolError as error:
-        if error.disposition != "ignored":
-            raise
+    # Whoever it is for, it is folded.
+    me = present(message.envelope.recipients, ("",))[0]
+    check_addressing(message, me=me, room=arrival.room, plane=arrival.plane)
     try:
         check_time(message, arrival.received_ms)
     except RemoteProtocolError as error:

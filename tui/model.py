@@ -28,7 +28,7 @@ HISTORY = 2000  # lines of the timeline that can be scrolled back to
 PULSE_MS = 1500
 _PULSES = 256
 _EARLY = 1000
-_REST_AFTER = 1000  # messages; a task that did not change since is packed, and takes a quarter of the room
+_REST_AFTER = 2000  # messages; a task that did not change since is packed, and takes a quarter of the room
 _HISTORY_BYTES = 32 << 20  # of raw events, whatever their number
 _PENDING_SHOWN = 50
 # How old rows may be: making them at every frame would cost more than drawing them.

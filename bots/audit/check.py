@@ -5,20 +5,22 @@ Pure: files come in as lines. Checking ends at the first fault, since nothing af
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from bots.audit.chain import ForeignKey, Unreadable, link, read_line, verify_signature
-from bots.audit.records import Checkpoint, Entry, Keys, Segment
+from bots.audit.records import Checkpoint, Entry, Keys, Mended, Segment, Started, Stopped
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families.identity import Link, prove_chain
 from clawnet_proto.signing import digest
 
 Code = Literal[
-    "unreadable", "altered", "missing", "reordered", "foreign_key", "bad_signature", "beginning_cut", "end_cut", "empty"
-]
+    "unreadable", "altered", "missing", "reordered", "foreign_key", "key_given_up", "bad_signature", "beginning_cut",
+    "end_cut", "empty",
+]  # fmt: skip
 
 
 class File(NamedTuple):
@@ -49,6 +51,9 @@ class Report(msgspec.Struct, kw_only=True):
     last_ms: int = 0
     signed: int = 0  # number of the last checkpoint
     unsigned: int = 0  # records after it
+    found_unsigned: int = 0  # records that were not signed when their run ended, and were by a later one
+    runs: int = 0
+    interrupted: int = 0  # runs that did not come to their end, by the next one
     incomplete_bytes: int = 0  # a line that is being written, or was cut by the end of the process
     identity: str = ""
     key: str = ""  # in use at the end
@@ -106,7 +111,9 @@ class _Checker:
         self._wanted = wanted
         self._link = ""
         self._oldest = 0
+        self._running = False
         self._chain: tuple[Link, ...] = ()
+        self._given_up_ms: float = math.inf  # when the key in use ended, as far as that is known
         self._ours = identity
         self._report = Report()
         self._place = ("", 0)
@@ -161,6 +168,12 @@ class _Checker:
             self._extend(entry.chain)
         elif isinstance(entry, Checkpoint):
             self._checkpoint(entry, line)
+        elif isinstance(entry, Started | Stopped):
+            self._run(entry)
+        elif isinstance(entry, Mended):
+            report.found_unsigned += entry.unsigned
+        if entry.at_ms >= self._given_up_ms:
+            raise _Found("key_given_up", f"At the time of record {entry.seq} the key {self._key} was given up already.")
         self._link = own
         report.records += 1
         report.last, report.last_ms = entry.seq, entry.at_ms
@@ -201,6 +214,9 @@ class _Checker:
         if self._known is not None and tuple(self._known[: len(chain)]) != chain:
             raise _Found("foreign_key", "It names a key that this agent never had.")
         self._chain = chain
+        if self._known is not None:
+            following = self._known[len(chain) :]
+            self._given_up_ms = following[0].since_ms if following else math.inf
 
     def _checkpoint(self, entry: Checkpoint, line: bytes) -> None:
         report = self._report
@@ -214,6 +230,12 @@ class _Checker:
             raise _Found("bad_signature", "The checkpoint's signature is not by the key that it names.") from None
         report.signed, report.head = entry.seq, head_of(line, entry.seq)
         self._wanted.pop(report.head, None)
+
+    def _run(self, entry: Started | Stopped) -> None:
+        begins = isinstance(entry, Started)
+        self._report.runs += begins
+        self._report.interrupted += begins and self._running
+        self._running = begins
 
     def _whole(self) -> None:
         """What can be said only at the end: whether it begins, and ends, where it must."""

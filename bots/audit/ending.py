@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from bots.audit.files import first_of
 
 # Enough for the last line, and an incomplete one.
 _TAIL_BYTES = 2 * LINE_BYTES
+_CHECKPOINT = b'{"kind":"checkpoint",'
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +42,29 @@ def read_ending(path: Path) -> Ending | None:
             seq = first_of(path) - 1 + sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
             return Ending(seq=seq, link="", whole_bytes=size - len(cut), cut=cut, unreadable=True)
     return Ending(seq=last.seq, link=link, whole_bytes=size - len(cut), cut=cut)
+
+
+def count_unsigned(there: Sequence[Path]) -> int:
+    """How many whole lines follow the last checkpoint, in all segments, oldest first. Raises OSError.
+
+    Whether that checkpoint is genuine is for the checker to say, who refuses the log if it is not.
+    """
+    unsigned = 0
+    for path in reversed(there):
+        found, after = _after_checkpoint(path)
+        unsigned += after
+        if found:
+            break
+    return unsigned
+
+
+def _after_checkpoint(path: Path) -> tuple[bool, int]:
+    """Whether a segment has a checkpoint, and how many whole lines follow the last one."""
+    found, after = False, 0
+    with path.open("rb") as file:
+        while line := file.readline(LINE_BYTES):
+            if line.startswith(_CHECKPOINT):
+                found, after = True, 0
+            else:
+                after += line.endswith(b"\n")
+    return found, after

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from bots.audit.chain import sign, write_line
-from bots.audit.ending import read_ending
+from bots.audit.ending import count_unsigned, read_ending
 from bots.audit.files import SegmentFile, first_of, segments, sync_folder, write_head
 from bots.audit.records import FORMAT, Checkpoint, Entry, Keys, Lost, Mended, Segment, Started
 from bots.identity import Identity
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _SEGMENTS = 8  # that make up the whole
 _WAITING = 4096  # records that wait for a disk to take them
 _RETRY_MS = 1_000
-_CHECKPOINT_EVERY = 1_000  # records
+_CHECKPOINT_EVERY = 4_000  # records
 
 
 class AuditHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +126,8 @@ class AuditLog:
     # -- writing, which may fail ---------------------------------------------------------------------------------
 
     def _flush(self, put: Callable[[], None]) -> None:
-        if self._fault and self._now_ms() < self._again_ms:
+        # A clock that was set back holds nothing up.
+        if self._fault and 0 < self._again_ms - self._now_ms() <= _RETRY_MS:
             return
         try:
             put()
@@ -208,23 +209,26 @@ class AuditLog:
 
     def _open(self) -> None:
         """Go on with the last segment, or begin the first. What is amiss with its end is said in the log."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: the mode is that of the last folder alone.
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = segments(self._folder)
-        torn = b""
+        torn, unsigned, unreadable = b"", 0, False
         ending = None
         while there and (ending := read_ending(there[-1])) is None:
             # It was being begun when the run ended: not even its first line is whole.
             torn = there[-1].read_bytes()
             there.pop().unlink()
         if ending is not None:
+            # Not when we come back to what we wrote, or said, ourselves.
+            if (ending.seq, ending.link) != (self._seq, self._link):
+                torn, unsigned, unreadable = ending.cut or torn, count_unsigned(there), ending.unreadable
             self._seq, self._link = ending.seq, ending.link
-            torn = ending.cut or torn
             if not ending.unreadable:
                 self._file = SegmentFile(there[-1], fresh=False, write=self._write)
                 self._file.cut(ending.whole_bytes)
-        unreadable = ending is not None and ending.unreadable
-        if torn or unreadable:
-            found = Mended(at_ms=self._now_ms(), cut_bytes=len(torn), unreadable=unreadable)
+        if torn or unsigned or unreadable:
+            found = Mended(at_ms=self._now_ms(), unsigned=unsigned, cut_bytes=len(torn), unreadable=unreadable)
             found.digest = digest(torn) if torn else ""
             self._waiting.appendleft(found)
         if self._file is None:

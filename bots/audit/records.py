@@ -71,7 +71,7 @@ class Spoke(Entry, kw_only=True):
 
 
 class Received(Entry, kw_only=True):
-    """A message of others that concerns our work: taken up, or ``refused`` by a code of the protocol."""
+    """A message of others that concerns our work: one to act upon, or ``refused`` by a code of the protocol."""
 
     id: Reference
     type: Reference
@@ -102,8 +102,9 @@ class Keys(Entry, kw_only=True):
 
 
 class Mended(Entry, kw_only=True):
-    """The end of the log was damaged when the agent started."""
+    """How a run found the end of the log, if the one before had not brought it to a signature."""
 
+    unsigned: Count = 0  # records after the last checkpoint: nothing vouched for them until now
     cut_bytes: Count = 0  # an incomplete line was cut off
     digest: Reference = ""  # of what was cut off
     unreadable: bool = False  # whole lines could not be read, and were left as they are

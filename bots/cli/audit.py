@@ -68,6 +68,11 @@ def _sentences(report: Report, folder: Path) -> Iterator[str]:
         yield f"Signed up to record {report.signed}. To keep elsewhere: {report.head}"
     if report.unsigned:
         yield f"Not signed yet: {report.unsigned} records. Whoever can write here could change them unnoticed."
+    if report.found_unsigned:
+        yield (
+            f"Warning: {report.found_unsigned} records were signed by a later run than theirs, which was cut short: "
+            "until then whoever can write here could have changed them unnoticed."
+        )
     if report.interrupted:
         yield f"Of {report.runs} runs {report.interrupted} were cut short: killed, or ended with their machine."
     if report.incomplete_bytes:
@@ -158,9 +163,10 @@ def _keys(entry: Keys) -> str:
 
 
 def _mended(entry: Mended) -> str:
-    if entry.unreadable:
-        return "mended   the end of the log was damaged; it was left as it is"
-    return f"mended   an incomplete line of {entry.cut_bytes} bytes was cut off: the run before ended while writing it"
+    told = [f"{entry.unsigned} records of the run before were not signed"] if entry.unsigned else []
+    told += ["the end of the log was damaged, and left as it is"] if entry.unreadable else []
+    told += [f"an incomplete line of {entry.cut_bytes} bytes was cut off"] if entry.cut_bytes else []
+    return f"mended   {'; '.join(told)}"
 
 
 def _peer(did: str) -> str:

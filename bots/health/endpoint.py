@@ -51,6 +51,8 @@ def is_named_rightly(host: str, names: Sequence[str]) -> bool:
         name = host.strip().lower()
     if name == "localhost" or name in (known.lower() for known in names):
         return True
+    if "%" in name:  # what follows it in an address may be any text
+        return False
     try:
         ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:

@@ -42,6 +42,7 @@ _GAUGES = (
     ("stages_running", "stages_running", "Stages being worked on."),
     ("stages_waiting", "stages_waiting", "Stages awarded to this agent that wait for inputs or a slot."),
     ("disk_free_bytes", "disk_free_bytes", "Free space where the agent keeps its files."),
+    ("audit_waiting", "audit_waiting", "Records of the audit log that are not written yet."),
     ("undecryptable", "undecryptable", "Encrypted events that wait for their key."),
     ("changed_devices", "changed_devices", "Devices of others that came back with other keys."),
 )
@@ -50,6 +51,7 @@ _TOTALS = (
     ("decryption_failures", "decryption_failures", "Encrypted events that nothing can make readable."),
     ("decryption_recovered", "decryption_recovered", "Encrypted events that were read late."),
     ("plaintext_events", "plaintext_events", "Unencrypted messages in encrypted rooms."),
+    ("audit_lost", "audit_lost", "Records of the audit log that could not be written."),
 )
 _COUNTERS = (
     ("messages_received", "received", "type", "Verified messages of others.", (*TYPES, OTHER)),

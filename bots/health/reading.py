@@ -13,7 +13,7 @@ from bots.agent import Agent
 from bots.config import HealthSection
 from bots.events import AnyEvent, MessageSeen
 from bots.health.counts import Counts
-from bots.health.state import Finding, Standing, State, Verdict, judge, unready
+from bots.health.state import Standing, State, Verdict, judge
 from clawnet_proto.families import task
 
 _PROBE_BYTES = 64 * 1024
@@ -50,10 +50,6 @@ class Health:
         state = self.state()
         return state, judge(state, self.limits)
 
-    def unready(self) -> tuple[Finding, ...]:
-        """Why it should get no work now. Raises StoreError."""
-        return unready(self.state(), self.limits)
-
     def state(self) -> State:
         """The numbers of this moment. Raises StoreError."""
         agent = self._agent
@@ -61,6 +57,7 @@ class Health:
         rooms, outbox = agent.rooms(), agent.outbox.health()
         engine = agent.engine.health if agent.engine is not None else None
         encryption = agent.transport.encryption
+        audit = agent.audit.health if agent.audit is not None else None
         return State(
             uptime_s=round(uptime_s, 3),
             online=agent.transport.online,
@@ -91,6 +88,9 @@ class Health:
             plaintext_events=encryption.plain,
             changed_devices=len(encryption.changed),
             device_lost=encryption.lost,
+            audit_waiting=0 if audit is None else audit.waiting,
+            audit_lost=0 if audit is None else audit.lost,
+            audit_fault="" if audit is None else audit.fault,
             disk_free_bytes=self._disk_free(),
             disk_error=self._disk_error(),
         )

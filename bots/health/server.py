@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,12 +15,14 @@ from bots.errors import ClawbotError, ConfigError
 from bots.health.endpoint import Endpoint, is_named_rightly
 from bots.health.exposition import CONTENT_TYPE, exposition
 from bots.health.reading import Health
-from bots.health.state import Finding
+from bots.health.state import Finding, State, Verdict, unready
 
 log = logging.getLogger(__name__)
 
 _CONNECTIONS = 32
 _CONNECTION_S = 10.0  # from its beginning to its end
+_HEADER_S = 2.0  # from its beginning to the end of the request's header
+_FRESH_S = 1.0  # a reading is shown again: many who ask cost no more than one
 _CLOSING_S = 1.0
 _JSON = "application/json"
 # What aiohttp would log, with a traceback, of everybody who sends nonsense.
@@ -44,6 +47,8 @@ class HealthServer:
             "/ready": self._show_ready,
             "/metrics": self._show_metrics,
         }
+        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}  # connections that have not asked yet
+        self._reading: tuple[float, State, Verdict] | None = None  # the last one, and when it was made
         self.url = ""
 
     async def __aenter__(self) -> HealthServer:
@@ -72,14 +77,21 @@ class HealthServer:
         self._health.url = ""
 
     def _connection(self) -> asyncio.Protocol:
-        """One more connection: cut if there are too many, or once it has lasted too long."""
+        """One more connection: cut if there are too many, if it does not ask soon, or once it has lasted too long."""
         if len(self._http.connections) >= _CONNECTIONS:
             return _Turned()
-        protocol = self._http()
-        asyncio.get_running_loop().call_later(_CONNECTION_S, _cut, protocol)
+        protocol, loop = self._http(), asyncio.get_running_loop()
+        self._silent[protocol] = loop.call_later(_HEADER_S, self._too_slow, protocol)
+        loop.call_later(_CONNECTION_S, _cut, protocol)
         return protocol
 
+    def _too_slow(self, protocol: web.RequestHandler) -> None:
+        del self._silent[protocol]
+        _cut(protocol)
+
     async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if timer := self._silent.pop(request.protocol, None):
+            timer.cancel()
         page = self._pages.get(request.path)
         if request.method != "GET":
             answer = web.Response(status=405, text="Only GET.\n", headers={"Allow": "GET"})
@@ -100,9 +112,16 @@ class HealthServer:
             log.exception("a page of health could not be made")
             return web.Response(status=500, text="See the log of the agent.\n")
 
+    def _read(self) -> tuple[State, Verdict]:
+        """A reading that is not older than ``_FRESH_S``. Raises StoreError."""
+        now_s = time.monotonic()
+        if self._reading is None or now_s - self._reading[0] >= _FRESH_S:
+            self._reading = now_s, *self._health.read()
+        return self._reading[1:]
+
     def _show_health(self) -> web.Response:
         try:
-            state, verdict = self._health.read()
+            state, verdict = self._read()
         except ClawbotError as error:
             return _told([Finding(error.code, error.message)], {"status": "failing"})
         facts = {"status": verdict.status, "warnings": verdict.warnings, "state": state}
@@ -110,14 +129,14 @@ class HealthServer:
 
     def _show_ready(self) -> web.Response:
         try:
-            reasons: Sequence[Finding] = self._health.unready()
+            reasons: Sequence[Finding] = unready(self._read()[0], self._health.limits)
         except ClawbotError as error:
             reasons = [Finding(error.code, error.message)]
         return _told(reasons, {"ready": not reasons})
 
     def _show_metrics(self) -> web.Response:
         try:
-            body = exposition(*self._health.read(), self._health.counts)
+            body = exposition(*self._read(), self._health.counts)
         except ClawbotError as error:
             return web.Response(status=503, text=f"{error.message}\n")
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

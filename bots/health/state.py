@@ -44,6 +44,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     plaintext_events: int = 0  # unencrypted messages in encrypted rooms
     changed_devices: int = 0  # devices of others that came back with other keys
     device_lost: bool = False  # the homeserver knows our device by keys that we do not have
+    audit_waiting: int = 0  # records of the audit log that are not written yet
+    audit_lost: int = 0  # records that never will be
+    audit_fault: str = ""  # why the audit log cannot be written, "" if it can or there is none
     disk_free_bytes: int | None = None  # None: not asked for
     disk_error: str = ""  # why nothing can be written, "" if it can
 
@@ -107,6 +110,10 @@ _WARNINGS: dict[str, Rule] = {
     "engine.starting": _says("The engine is starting.", lambda state: state.engine in ("starting", "stopped")),
     "engine.no_model": _says("The engine has no model.", lambda state: state.engine == "ready" and not state.models),
     "encryption.unreadable": lambda state, _: _unreadable(state),
+    "audit.fault": lambda state, _: state.audit_fault,
+    "audit.lost": lambda state, _: (
+        f"{state.audit_lost} records of the audit log are lost." if state.audit_lost else ""
+    ),
     "outbox.refused": lambda state, _: (
         f"{state.outbox_refused} messages were set aside: they cannot be sent." if state.outbox_refused else ""
     ),

@@ -64,7 +64,7 @@ class Owner:
         log.close()
 
     def rotate(self) -> None:
-        self.own = identities.rotate(self.keys, self.now_ms, lambda size: sha256(b"new").digest()[:size])
+        self.own = identities.rotate(self.keys, self.now_ms + 1, lambda size: sha256(b"new").digest()[:size])
 
     # -- what is there -----------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from clawnet_proto.carrier import verify
 from clawnet_proto.families import task
 from clawnet_proto.signing import digest
 from clawnet_proto.specification import ERRORS
-from tests.agent.network import Held
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import QUESTION, Member, Room, generate, order, request
 from tests.agent.stranger import Stranger
@@ -178,19 +177,23 @@ async def test_a_question_of_a_person_is_the_reason_of_what_is_done_for_it(tmp_p
 
 
 @in_virtual_time
-async def test_a_result_that_comes_too_late_is_noted_as_refused(tmp_path: Path) -> None:
+async def test_what_somebody_else_says_about_our_task_is_noted_as_refused(tmp_path: Path) -> None:
     async with Room(tmp_path) as room:
-        ada, bert = await crowd(room, ada=None, bert=ScriptedEngine(["late"]))
-        held = Held(room.network, lambda passage: passage.to == ada.address and passage.holds("task.result"))
+        ada, bert = await crowd(room, ada=None, bert=ScriptedEngine([60.0, "yes"]))
         task_id = ada.ask(order(generate()))
-        await until(lambda: held.passages)
+        await until(lambda: signed(bert, "task.start"))
+        eve = room.stranger("eve")
+        eve.post(eve.announcement(), eve.says(task.Cancel(), thread=task_id, answers=task_id))
+        await until(lambda: received(ada, "task.cancel") and received(bert, "task.cancel"))
+        for member in (ada, bert):
+            (refused,) = received(member, "task.cancel")
+            assert (refused.sender, refused.task) == (eve.did, task_id)
+            assert refused.refused in ERRORS
         ada.agent.requester.cancel(task_id, "never mind")
-        held.release()
-        await until(lambda: received(ada, "task.result"))
-        (canceled,), (late,) = signed(ada, "task.cancel"), received(ada, "task.result")
+        (canceled,) = signed(ada, "task.cancel")
         assert canceled.answers == task_id
-        assert (late.task, late.sender) == (task_id, bert.did)
-        assert late.refused in ERRORS
+        await until(lambda: received(bert, "task.cancel")[1:])
+        assert received(bert, "task.cancel")[1].id == canceled.id and not received(bert, "task.cancel")[1].refused
 
 
 @in_virtual_time

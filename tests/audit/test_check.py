@@ -215,6 +215,37 @@ def test_a_key_that_the_agent_never_had_is_refused(owner: Owner) -> None:
     assert report.fault is not None and report.fault.code == "foreign_key"
 
 
+def test_a_key_that_was_given_up_cannot_write_on(owner: Owner) -> None:
+    old = owner.own
+    owner.run(1)
+    owner.rotate()
+    known = owner.own.chain
+    owner.own = old
+    assert owner.check(chain=known).intact  # the agent has written nothing since
+    owner.now_ms = known[0].since_ms - 1
+    owner.run(1)
+    last = owner.check(chain=known)
+    assert last.intact
+    owner.now_ms = known[0].since_ms
+    owner.run(1)
+    assert owner.check().intact  # as far as one knows who knows only the log
+    fault = owner.check(chain=known).fault
+    assert fault is not None and (fault.code, fault.line) == ("key_given_up", last.last + 1)
+
+
+def test_a_whole_log_forged_with_a_given_up_key_is_found_even_after_the_new_one_signed_on(owner: Owner) -> None:
+    old = owner.own
+    owner.rotate()
+    new = owner.own
+    owner.own, owner.now_ms = old, new.chain[0].since_ms + 60_000
+    owner.run(3)
+    owner.own = new
+    owner.run(1)
+    assert owner.check().intact
+    fault = owner.check(chain=new.chain).fault
+    assert fault is not None and (fault.code, fault.line) == ("key_given_up", 1)
+
+
 def test_nothing_at_all_is_no_intact_log() -> None:
     report = check([File("log", [])], None)
     assert report.fault is not None and report.fault.code == "empty"

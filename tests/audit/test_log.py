@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bots.audit.chain import read_line
+from bots.audit.chain import read_line, write_line
 from bots.audit.files import HEAD
 from bots.audit.records import AnyEntry, Checkpoint, Lost, Mended, Segment, Signed, Started
 from clawnet_proto.signing import digest
@@ -44,12 +44,14 @@ class FaultyDisk:
 
 
 def test_files_and_folders_are_for_their_owner_alone(owner: Owner) -> None:
+    owner.folder = owner.folder / "z6Mk"
     old = os.umask(0)
     try:
         owner.run(1)
     finally:
         os.umask(old)
-    assert stat.S_IMODE(owner.folder.stat().st_mode) == 0o700
+    for folder in (owner.folder, owner.folder.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in owner.folder.iterdir()} == {0o600}
 
 
@@ -63,7 +65,7 @@ def test_runs_follow_one_another_in_one_chain(owner: Owner) -> None:
 
 def test_after_so_many_records_they_are_signed(owner: Owner) -> None:
     log = owner.open(16 * BIG)
-    for _ in range(2500):
+    for _ in range(4500):
         log.append(owner.said())
     assert log.health.unsigned == 500 == owner.check().unsigned
     log.close()
@@ -126,6 +128,73 @@ class TestAfterACut:
         (mended,) = [entry for entry in owner.entries() if isinstance(entry, Mended)]
         assert (mended.cut_bytes, mended.digest, mended.unreadable) == (len(torn), digest(torn), False)
         assert mended.seq == 8  # the keys come first, then it
+
+    def test_records_that_were_not_signed_are_counted_before_they_are(self, owner: Owner) -> None:
+        log = owner.open()
+        for _ in range(3):
+            log.append(owner.said())
+        assert owner.check().found_unsigned == 0
+        owner.run(1)
+        report = owner.check()
+        assert report.intact and report.found_unsigned == 3
+        (mended,) = [entry for entry in owner.entries() if isinstance(entry, Mended)]
+        assert (mended.unsigned, mended.cut_bytes, mended.unreadable) == (3, 0, False)
+        owner.run(1)
+        assert owner.check().found_unsigned == 3
+
+    def test_what_somebody_without_a_key_put_in_their_place_is_never_signed_in_silence(self, owner: Owner) -> None:
+        log = owner.open()
+        log.append(owner.said())
+        (path,) = owner.files
+        *whole, _ = lines_of(path)
+        (*_, (last, link, _)) = map(read_line, whole)
+        forged = []
+        for seq in (last.seq + 1, last.seq + 2):
+            entry = owner.said()
+            entry.seq = seq
+            line, link = write_line(link, entry)
+            forged.append(line)
+        path.write_bytes(b"".join([*whole, *forged]))
+        owner.run(1)
+        report = owner.check()
+        assert report.intact and report.found_unsigned == 2
+
+    def test_a_segment_that_had_no_signature_yet_counts_with_the_one_before(self, owner: Owner) -> None:
+        log = owner.open(SMALL)
+        while len(owner.files) == 1:
+            log.append(owner.said())
+        first, second = owner.files
+        second.write_bytes(lines_of(second)[0])
+        after = [isinstance(entry, Checkpoint) for entry in reversed(read_all(first))].index(True)
+        owner.run(1, SMALL)
+        assert after and owner.check().found_unsigned == after + 1
+
+    def test_coming_back_to_ones_own_records_counts_nothing(self, owner: Owner) -> None:
+        disk = FaultyDisk(BIG)
+        log = owner.open(SMALL, disk)
+        while owner.files[-1].stat().st_size < SMALL // 8:
+            log.append(owner.said())
+        disk.room = 0
+        log.append(owner.said())
+        disk.room = BIG
+        owner.now_ms += 1000
+        log.close()
+        report = owner.check()
+        assert len(owner.files) == 2 and report.intact and report.found_unsigned == 0
+
+    def test_what_cannot_be_read_is_said_once_however_often_the_disk_fails(self, owner: Owner) -> None:
+        owner.run(1)
+        (path,) = owner.files
+        path.write_bytes(path.read_bytes()[:-20] + b"?" * 19 + b"\n{")
+        disk = FaultyDisk(0)
+        log = owner.open(write=disk)
+        for _ in range(5):
+            owner.now_ms += 1000
+            log.retry()
+        disk.room = BIG
+        log.close()
+        (mended,) = [entry for entry in read_all(owner.files[1]) if isinstance(entry, Mended)]
+        assert mended.unreadable and mended.cut_bytes == 1
 
     @pytest.mark.parametrize("cut", range(1, 330, 29))
     def test_wherever_the_last_line_was_cut(self, owner: Owner, cut: int) -> None:
@@ -206,6 +275,15 @@ class TestAFullDisk:
             log.append(owner.said())
         assert disk.tried == tried
 
+    def test_a_clock_that_is_set_back_holds_nothing_up(self, owner: Owner) -> None:
+        disk = FaultyDisk(0)
+        log = owner.open(write=disk)
+        owner.now_ms -= 3_600_000
+        disk.room = 1 << 20
+        log.retry()
+        assert not log.health.fault
+        log.close()
+
     def test_what_is_too_much_to_keep_is_counted(self, owner: Owner) -> None:
         disk = FaultyDisk(0)
         log = owner.open(write=disk)
@@ -230,6 +308,22 @@ class TestAFullDisk:
         assert report.intact and not report.incomplete_bytes
         assert sum(isinstance(entry, Signed) for entry in owner.entries()) == 8
         assert sum(isinstance(entry, Started) for entry in owner.entries()) == 1
+
+    def test_a_head_that_cannot_be_written_is_a_fault_until_it_can(self, owner: Owner) -> None:
+        log = owner.open()
+        in_the_way = owner.folder / f"{HEAD}.new"
+        in_the_way.mkdir()
+        for _ in range(3):
+            log.append(owner.said())
+            log.checkpoint()
+            owner.now_ms += 1000
+        assert len(owner.told) == 1 and log.health.fault
+        assert owner.check().intact  # the head is an older one
+        in_the_way.rmdir()
+        log.retry()
+        assert "written again" in owner.told[-1] and not log.health.fault
+        assert (owner.folder / HEAD).read_bytes() == lines_of(owner.files[0])[-1]
+        log.close()
 
     def test_a_folder_that_cannot_be_made_stops_nothing(self, owner: Owner) -> None:
         owner.folder.write_text("in the way")

@@ -13,9 +13,9 @@ import pytest
 from bots import cli
 from bots.cli.look import _show_table
 from bots.cli.printing import Printer
-from bots.cli.run import _Printable
 from bots.cli.terminal import Painted, printable, write_json, write_line
 from bots.events import AnyEvent, MessageSeen, Notice, StageChanged, StageText, TaskEnded, TaskQuestion
+from bots.logging_format import TextLines
 from bots.requests import Tasks, TaskSeen
 from bots.service import Service
 from tests.agent.simulated import Room, echo, request
@@ -105,8 +105,8 @@ def test_logs() -> None:
         raise ValueError(HOSTILE)
     except ValueError:
         record = logging.LogRecord("clawbot", logging.ERROR, "", 1, "from %s", (HOSTILE,), sys.exc_info())
-    message, *traceback = _Printable("%(levelname)s %(message)s").format(record).split("\n")
-    assert message == f"ERROR from {printable(HOSTILE)}"
+    message, *traceback = TextLines().format(record).split("\n")
+    assert message.endswith(f" ERROR clawbot: from {printable(HOSTILE)}")
     assert traceback[0].startswith("Traceback")
     assert all(line.isprintable() for line in traceback)
 

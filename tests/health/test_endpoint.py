@@ -53,7 +53,16 @@ def test_names_of_ours(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "evil.example", "evil.example:9464", "localhost.evil.example", "127.0.0.1.evil.example:9464", "ada.b:1"],
+    [
+        "",
+        "evil.example",
+        "evil.example:9464",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:9464",
+        "ada.b:1",
+        "fe80::1%evil.example",
+        "[fe80::1%evil.example]:9464",
+    ],
 )
 def test_a_web_page_that_leads_its_own_name_here_is_known_by_it(host: str) -> None:
     assert not is_named_rightly(host, ["ada"])

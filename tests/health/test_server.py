@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from bots.health import server
 from bots.health.endpoint import Endpoint
 from bots.health.reading import Health
 from bots.health.server import HealthServer
+from bots.health.state import State
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import Member, Room, order
 
@@ -101,7 +103,8 @@ async def test_an_agent_that_does_well(tmp_path: Path) -> None:
                 assert secret.encode() not in told.body
 
 
-async def test_the_engine_fails_and_recovers(tmp_path: Path) -> None:
+async def test_the_engine_fails_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_FRESH_S", 0.0)
     engine = ScriptedEngine(["x"])
     async with served(tmp_path, engine) as ada:
         engine.health = EngineHealth(state="failed", detail="The worker died.")
@@ -115,6 +118,7 @@ async def test_the_engine_fails_and_recovers(tmp_path: Path) -> None:
 
 async def test_the_disk_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bots.health.reading._PROBE_EVERY_S", 0.0)
+    monkeypatch.setattr(server, "_FRESH_S", 0.0)
     folder = tmp_path / "files"
     folder.mkdir()
     async with served(tmp_path, folder=folder) as ada:
@@ -191,6 +195,40 @@ async def test_whoever_is_slow_is_cut(tmp_path: Path, monkeypatch: pytest.Monkey
         async with asyncio.timeout(10):
             assert await ada.send(b"GET /health HTTP/1.1\r\nHost: 127") == b""
         assert (await ada.get("/health")).status == 200
+
+
+async def test_whoever_says_nothing_leaves_room_for_others_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_CONNECTION_S", 3600.0)
+    monkeypatch.setattr(server, "_HEADER_S", 0.05)
+    async with served(tmp_path) as ada:
+        port = int(ada.url.rpartition(":")[2])
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(32)]
+        async with asyncio.timeout(10):
+            for reader, writer in held:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+        assert (await ada.get("/health")).status == 200
+
+
+async def test_many_who_ask_at_once_cost_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_FRESH_S", 3600.0)
+    read, readings = Health.state, []
+
+    def counted(health: Health) -> State:
+        readings.append(health)
+        return read(health)
+
+    monkeypatch.setattr(Health, "state", counted)
+    async with served(tmp_path) as ada:
+        for path in ("/health", "/ready", "/metrics") * 3:
+            assert (await ada.get(path)).status == 200
+        assert len(readings) == 1
+        monkeypatch.setattr(server, "_FRESH_S", 0.0)
+        assert (await ada.get("/health")).status == 200
+        assert len(readings) == 2
 
 
 async def test_only_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

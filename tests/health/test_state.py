@@ -56,6 +56,8 @@ def test_what_keeps_it_from_its_work(changes: dict[str, Any], code: str) -> None
         ({"engine": "starting", "models": 0}, "engine.starting"),
         ({"models": 0}, "engine.no_model"),
         ({"outbox_refused": 2}, "outbox.refused"),
+        ({"audit_fault": "The disk is full."}, "audit.fault"),
+        ({"audit_lost": 3}, "audit.lost"),
         ({"undecryptable": 1}, "encryption.unreadable"),
         ({"decryption_failures": 4}, "encryption.unreadable"),
     ],

@@ -97,6 +97,15 @@ def test_what_others_said_is_one_line_and_steers_no_terminal(style: Format) -> N
         "Authorization: Bearer SECRET",
         "got syt_SECRET_SECRET_1",
         "got mat_SECRETSECRET",
+        "password: SECRET",
+        "CLAWNET_MATRIX_PASSWORD=SECRET",
+        'password = "two SECRET words"',
+        "{'password': 'it\\'s SECRET'}",
+        '{"password": "a \\"SECRET\\" b"}',
+        'body was "{\\"access_token\\": \\"a SECRET b\\"}"',
+        'client_secret=ab"SECRET',
+        "clawnet-identity-key-1:SECRET",
+        "mxc://example.org/abc#SECRET",
     ],
 )
 def test_secrets_are_taken_out_of_messages_and_tracebacks(style: Format, text: str) -> None:
@@ -109,12 +118,49 @@ def test_secrets_are_taken_out_of_messages_and_tracebacks(style: Format, text: s
     assert "SECRET" not in lines.text
     assert lines.text.count(REMOVED) >= 2
     assert "ValueError" in lines.text
+    if style == "json":
+        assert [line["level"] for line in lines.json] == ["error", "error"]
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_secrets_are_taken_out_of_what_a_line_is_about(style: Format) -> None:
+    lines = Lines(style)
+    with about(stage="password: SECRET", address='x "access_token": "a SECRET b"'):
+        lines.log.info("done", extra={"code": ValueError("Bearer SECRET")}, stack_info=True)
+    assert "SECRET" not in lines.text
+    assert lines.text.count(REMOVED) >= 3
+    if style == "json":
+        assert lines.json[0]["code"] == f"Bearer {REMOVED}"
+
+
+def test_what_becomes_a_secret_only_as_a_line_is_taken_out() -> None:
+    lines = Lines("text")
+    lines.log.info("pass\x00word=SECRET")
+    assert "SECRET" not in lines.text and REMOVED in lines.text
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_half_a_character_hides_nothing_and_breaks_nothing(style: Format, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(style)
+    hostile = "half \ud800 and password: SECRET"
+    lines.log.error("%s", hostile, extra={"address": hostile})
+    assert "half \\ud800" in lines.text.replace("\\\\", "\\")
+    assert "SECRET" not in lines.text and lines.text.count(REMOVED) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_record_that_cannot_be_formatted_is_not_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with bare_root():
+        configure(io.StringIO(), "json", "debug")
+        logging.getLogger("bots.test.broken").error("%d", "password: SECRET")
+    assert capsys.readouterr().err == ""
 
 
 def test_sentences_about_secrets_are_left_alone() -> None:
     lines = Lines("text")
-    lines.log.info("The password: is wanted. The bearer of bad news.")
-    assert "The password: is wanted." in lines.text
+    sentence = "The password is wanted. The secret stays one: 41 tokens, max_tokens=5. CLAWNET_PASSWORD_FILE=/run/x"
+    lines.log.info(sentence)
+    assert sentence in lines.text
 
 
 def test_a_traceback_is_in_its_line() -> None:
@@ -131,13 +177,14 @@ def test_a_traceback_is_in_its_line() -> None:
 def bare_root() -> Iterator[None]:
     """A root logger as a process begins with it."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
     root.handlers[:] = []
     try:
         yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        logging.raiseExceptions = raises
 
 
 def test_events_are_logged_without_what_was_said() -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
+from nacl.exceptions import BadSignatureError
 
 from clawnet_proto import base64url
 from clawnet_proto.errors import KeyFileError, RemoteProtocolError
@@ -239,6 +240,33 @@ def test_a_signature_whose_r_has_low_order_is_refused(alice: Author, r: str, sig
     k = int.from_bytes(sha512(encoded + alice.key.public + b"said").digest(), "little") % L
     s = k * scalar_of(alice.key.seed) % L
     assert refused(alice.key.public, b"said", encoded + s.to_bytes(32, "little"))
+
+
+def refused_by_libsodium(public: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        bindings.crypto_sign_open(signature + message, public)
+    except BadSignatureError:
+        return True
+    return False
+
+
+@given(st.data())
+def test_libsodium_accepts_the_same(data: st.DataObject) -> None:
+    """Halves of good signatures, shifted, flipped and mixed with points of low order: one verdict."""
+    seed = data.draw(st.binary(min_size=32, max_size=32))
+    message = data.draw(st.binary(max_size=100))
+    key = SigningKey(seed)
+    good = key.sign(message)
+    low = st.sampled_from(
+        [point(int.from_bytes(bytes.fromhex(y), "little"), sign) for y in LOW_ORDER for sign in (0, 1)]
+    )
+    r = data.draw(st.just(good[:32]) | low | st.binary(min_size=32, max_size=32))
+    k = int.from_bytes(sha512(r + key.public + message).digest(), "little") % L
+    fitting = (k * scalar_of(seed) % L).to_bytes(32, "little")
+    scalar = int.from_bytes(good[32:], "little")
+    shifted = st.integers(0, 15).map(lambda times: (scalar + times * L).to_bytes(33, "little")[:32])
+    s = data.draw(shifted | st.just(fitting) | st.binary(min_size=32, max_size=32))
+    assert refused(key.public, message, r + s) == refused_by_libsodium(key.public, message, r + s)
 
 
 @pytest.mark.parametrize("length", [0, 1, 63])
