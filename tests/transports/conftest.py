@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.transport import MatrixTransport
 from tests.conftest import NewAccount
 from tests.matrix_client import Account
+from tests.transports.encryption_device import Client, NewDevice
 
 Fault = Callable[[web.Request], web.Response | None]
 
@@ -249,3 +250,16 @@ async def front(homeserver: Homeserver) -> AsyncIterator[Front]:
     await front.start()
     yield front
     await front.stop()
+
+
+@pytest.fixture
+def new_device(tmp_path: Path) -> Iterator[NewDevice]:
+    made: list[Client] = []
+
+    def make(name: str, device: str = "DEVICE") -> Client:
+        made.append(Client(tmp_path / f"{name}{len(made)}", name, device))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.store.close()

@@ -106,33 +106,38 @@ class Arrivals:
             known = states.get(room)
             timeline = _readable(news.timeline.events)
             states[room] = _room_state(room, known, news, timeline)
+            self._recovery.saw(timeline, before.since if before else "")
             for event, live in await self._events(room, news, timeline, known, before):
-                if (readable := await self._read(room, event, live=live)) is not None:
+                if (readable := self._read(room, event, live=live)) is not None:
                     self._deliver(deliveries, readable, "room", room, live=live)
         for room, last in sync.rooms.leave.items():
             invites.pop(room, None)
             if states.pop(room, None) is not None:
                 log.warning("We are no longer in the room %s", room)
                 for event in _readable(last.timeline.events):
-                    if (readable := await self._read(room, event, live=True)) is not None:
+                    if (readable := self._read(room, event, live=True)) is not None:
                         self._deliver(deliveries, readable, "room", room, live=True)
         for room, invited in sync.rooms.invite.items():
             inviter = self._inviter(invited.invite_state.events)
             if inviter and _is_room(room):
                 invites[room] = inviter
-        if self._encryption is not None:
-            late, direct = await self._encryption.late()
-            for room, event in late:
-                self._deliver(deliveries, event, "room", room, live=True)
-            for event in direct:
-                self._deliver(deliveries, event, "direct", "", live=before is not None)
+        deliveries += self.late()
+        for event in self._encryption.directs() if self._encryption is not None else ():
+            self._deliver(deliveries, event, "direct", "", live=before is not None)
         return Arrival(deliveries, Position(self._us, sync.next_batch, states, invites))
 
-    async def _read(self, room: str, event: Event, *, live: bool) -> Event | None:
+    def late(self) -> list[Delivery]:
+        """Encrypted events of before that can be read by now."""
+        deliveries: list[Delivery] = []
+        for room, event in self._encryption.late() if self._encryption is not None else ():
+            self._deliver(deliveries, event, "room", room, live=True)
+        return deliveries
+
+    def _read(self, room: str, event: Event, *, live: bool) -> Event | None:
         """An event as its sender wrote it; None for what cannot be read, and for plain words in an encrypted room."""
         header, encryption = event[0], self._encryption
         if header.type == ENCRYPTED:
-            return None if encryption is None else await encryption.read(room, event, live=live)
+            return None if encryption is None else encryption.read(room, event, live=live)
         if live and header.type == MESSAGE and encryption is not None and encryption.private(room):
             encryption.plain(room, header.sender)
             return None

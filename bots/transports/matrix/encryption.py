@@ -10,6 +10,7 @@ once: what was ever encrypted stays so.
     encryption_exchange  what is asked of the homeserver
     encryption_keys      keys that others ask for, and that we ask for
     encryption_waiting   events that cannot be read yet
+    encryption_fetching  the devices and files that they lack
     encryption_media     bytes in the media repository
     encryption_words     what is said on the wire, in types
     encryption_store     the file that all of it is kept in
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from bots.transports.matrix.account import Account
 from bots.transports.matrix.encryption_store import FILE, EncryptionStore
 from bots.transports.matrix.events import ENCRYPTION, Sync
 from bots.transports.matrix.history import Event
+from bots.transports.matrix.pacing import Pace, Warnings
 
 if TYPE_CHECKING:
     from bots.transports.matrix.encryption_machine import Machine
@@ -52,6 +54,7 @@ class Encryption:
         self._lock = asyncio.Lock()
         self._lost = self._closed = False
         self._plain = 0
+        self._warnings = Warnings(log, Pace(5, 0.1))
         self._store = EncryptionStore(directory) if (directory / FILE).exists() else None
         self._rooms = self._store.encrypted_rooms() if self._store else set()
         self._private = frozenset(self._rooms)
@@ -137,23 +140,34 @@ class Encryption:
             if before is not None:
                 await before.refill(sync)
 
-    async def read(self, room: str, event: Event, *, live: bool) -> Event | None:
+    def read(self, room: str, event: Event, *, live: bool) -> Event | None:
         """An encrypted event as what its sender wrote; None if that cannot be known, or not yet."""
-        return None if self._machine is None else await self._machine.read(room, event, live=live)
+        return None if self._machine is None else self._machine.read(room, event, live=live)
 
     def plain(self, room: str, sender: str) -> None:
         """Somebody sent an unencrypted message into an encrypted room."""
         self._plain += 1
-        log.warning("A message of %s in the encrypted room %s is not encrypted: nobody acts on it", sender, room)
+        self._warnings.say(
+            room, f"A message of {sender} in the encrypted room {room} is not encrypted: nobody acts on it"
+        )
 
-    async def late(self) -> tuple[list[tuple[str, Event]], list[Event]]:
-        """(Room, event) of what can be read by now, and direct messages that were encrypted."""
-        return ([], []) if self._machine is None else await self._machine.late()
+    def late(self) -> list[tuple[str, Event]]:
+        """(Room, event) of what can be read by now."""
+        return [] if self._machine is None else self._machine.late()
+
+    def directs(self) -> list[Event]:
+        """Direct messages that were encrypted."""
+        return [] if self._machine is None else self._machine.directs()
 
     def commit(self) -> None:
         """Commit what reading a sync changed. What it brought is committed next, and then ``settled`` called."""
         if self._machine is not None:
             self._machine.commit()
+
+    def late_settled(self) -> None:
+        """What ``late`` found is committed."""
+        if self._machine is not None:
+            self._machine.late_settled()
 
     def settled(self) -> None:
         """What the sync brought is committed."""
@@ -186,9 +200,18 @@ class Encryption:
         return None if self._working is None else self._working.keys.due_in_s()
 
     async def upkeep(self) -> None:
-        """Ask for keys, answer who asks, mend sessions. Raises RetryLater, Refused, Fatal."""
+        """Ask for keys, answer who asks, mend sessions. Raises Fatal."""
         if self._working is not None:
             await self._working.keys.upkeep()
+
+    def missing(self) -> bool:
+        """Whether ``fetch`` has something to do now."""
+        return self._working is not None and self._working.missing()
+
+    async def fetch(self, hand_over: Callable[[], Awaitable[None]]) -> None:
+        """Ask servers for what waiting events lack; ``hand_over`` is called when some may be read. Raises Fatal."""
+        if self._working is not None:
+            await self._working.fetch(hand_over)
 
     def health(self) -> EncryptionHealth:
         """Counters for people and supervisors."""

@@ -19,7 +19,9 @@ from bots.transports.matrix.encryption_words import DeviceKeys, canonical, decod
 
 log = logging.getLogger(__name__)
 
-DEVICES_MOST = 100  # of one user
+DEVICES_MOST = 100  # of one user; as many again that are gone, or changed
+_SHOWN_MOST = 100
+_ID_CHARACTERS = 255
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -63,11 +65,11 @@ class Devices:
         return None
 
     def changed(self) -> list[tuple[str, str]]:
-        """(User id, device id) of the devices that came back with other keys."""
-        return [
-            (str(user), str(device))
-            for user, device in self._store.rows("SELECT user, device FROM device WHERE changed ORDER BY user, device")
-        ]
+        """(User id, device id) of devices that came back with other keys, as many as people look at."""
+        rows = self._store.rows(
+            "SELECT user, device FROM device WHERE changed ORDER BY user, device LIMIT ?", _SHOWN_MOST
+        )
+        return [(str(user), str(device)) for user, device in rows]
 
     def outdated(self, user: str) -> None:
         """The list of this user is not what it was."""
@@ -79,8 +81,13 @@ class Devices:
         self._asked.update(users)
 
     def take(self, user: str, listed: Mapping[str, msgspec.Raw]) -> None:
-        """The devices of a user, as the server lists them now."""
+        """The devices of a user, as the server lists them now.
+
+        None may have the Curve25519 key of another one of this user. Of other users it may: the signature does not
+        prove that a device has this key, and whoever lists it first would lock its owner out.
+        """
         before = self._known(user)
+        pinned = {device.curve25519 for device in before.values()}
         news: list[Device] = []
         for name, raw in islice(listed.items(), DEVICES_MOST):
             device = _signed_device(user, name, raw)
@@ -88,6 +95,10 @@ class Devices:
                 continue
             known = before.get(name)
             if known is None:
+                if device.curve25519 in pinned:
+                    log.warning("The device %s of %s has the key of another one: it gets nothing", name, user)
+                    continue
+                pinned.add(device.curve25519)
                 news.append(device)
                 if before:
                     log.info("%s has a new device: %s", user, name)
@@ -104,7 +115,7 @@ class Devices:
                 self._store.execute(
                     "INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?, ?, ?, ?)", *msgspec.structs.astuple(device)
                 )
-            self._forget_oldest(user, len(before) + len(news))
+            self._bound(user)
         if user in self._asked:
             self._asked.discard(user)
             self.current.add(user)
@@ -115,9 +126,18 @@ class Devices:
         )
         return {row[1]: Device(*row) for row in rows}
 
-    def _forget_oldest(self, user: str, count: int) -> None:
-        if count > DEVICES_MOST * 2:
-            self._store.execute("DELETE FROM device WHERE user = ? AND gone AND NOT changed", user)
+    def _bound(self, user: str) -> None:
+        """Forget devices that are too many: those that are gone first, and last those whose keys have changed."""
+        self._store.execute(
+            "DELETE FROM device WHERE user = ? AND device IN"
+            " (SELECT device FROM device WHERE user = ? ORDER BY gone, changed DESC, device LIMIT -1 OFFSET ?)",
+            user, user, DEVICES_MOST * 2,
+        )  # fmt: skip
+
+
+def printable(device: str) -> bool:
+    """Whether this may be a device's id."""
+    return 0 < len(device) <= _ID_CHARACTERS and device.isprintable()
 
 
 def verified(value: dict[str, Any], user: str, device: str, ed25519: str) -> bool:
@@ -136,7 +156,7 @@ def verified(value: dict[str, Any], user: str, device: str, ed25519: str) -> boo
 
 def _signed_device(user: str, name: str, raw: msgspec.Raw) -> Device | None:
     keys, value = decoded(raw, DeviceKeys), decoded(raw, dict[str, Any])
-    if keys is None or value is None or (keys.user_id, keys.device_id) != (user, name):
+    if keys is None or value is None or (keys.user_id, keys.device_id) != (user, name) or not printable(name):
         return None
     ed25519, curve25519 = keys.keys.get(f"ed25519:{name}", ""), keys.keys.get(f"curve25519:{name}", "")
     try:

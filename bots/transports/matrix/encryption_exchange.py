@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ import msgspec
 
 from bots.errors import Refused, RetryLater
 from bots.transports.matrix import wire
-from bots.transports.matrix.account import Account, nonsense
+from bots.transports.matrix.account import Account
 from bots.transports.matrix.encryption_devices import Device, Devices, verified
 from bots.transports.matrix.encryption_megolm import Megolm, Outbound
 from bots.transports.matrix.encryption_olm import Olm
@@ -35,6 +35,7 @@ _USERS_AT_ONCE = 100
 _DEVICES_AT_ONCE = 50
 _AGAIN_S = 60.0
 _BARREN_S = 600.0  # how long a device without a one-time key, or a server that is away, is left alone
+_NONSENSE = "matrix.server_error"  # also what a homeserver says that chokes on another's answer
 
 
 class Exchange:
@@ -61,40 +62,72 @@ class Exchange:
     async def is_ours(self) -> bool:
         """Whether the server knows this device by no other keys than ours."""
         answer = await self._ask(wire.keys_query([self._olm.user]), QueriedKeys)
-        listed = answer.device_keys.get(self._olm.user, {}).get(self._olm.device)
-        keys = None if listed is None else decoded(listed, dict[str, Any])
+        devices = decoded(answer.device_keys.get(self._olm.user, b"{}"), dict[str, msgspec.Raw]) or {}
+        keys = decoded(devices.get(self._olm.device, b"null"), dict[str, Any])
         return keys is None or keys.get("keys") == self._olm.device_keys()["keys"]
 
     # --- others' keys ---
 
     async def learn(self, users: Iterable[str]) -> None:
-        """Know the devices of these users as the server has them now."""
+        """Know the devices of these users as the server has them now.
+
+        Whose server gives no answer, or one that is none, is left alone for a while.
+        """
         now = time.monotonic()
         wanted = [
             user for user in users if user not in self._devices.current and self._barren.get((user, ""), 0.0) <= now
         ]
         for chunk in _chunks(wanted, _USERS_AT_ONCE):
-            self._devices.asking(chunk)
-            answer = await self._ask(wire.keys_query(chunk), QueriedKeys)
-            for user in chunk:
-                if user in answer.device_keys:
-                    self._devices.take(user, answer.device_keys[user])
-                elif user.partition(":")[2] in answer.failures:
-                    self._leave_alone(user, "")
-                else:
-                    self._devices.take(user, {})
+            for user in await self._narrowed(chunk, lambda user: user, self._query):
+                self._leave_alone(user, "")
+
+    async def _query(self, users: list[str]) -> None:
+        self._devices.asking(users)
+        answer = await self._ask(wire.keys_query(users), QueriedKeys)
+        for user in users:
+            devices = decoded(answer.device_keys.get(user, b"{}"), dict[str, msgspec.Raw])
+            if devices is None or (user not in answer.device_keys and _server(user) in answer.failures):
+                self._leave_alone(user, "")
+            else:
+                self._devices.take(user, devices)
 
     async def begin(self, devices: Sequence[Device]) -> None:
-        """Begin sessions with those of these devices that can be reached."""
+        """Begin sessions with those of these devices that can be reached; the others are left alone for a while."""
         now = time.monotonic()
         wanted = [device for device in devices if self._barren.get(device.id, 0.0) <= now]
         for chunk in _chunks(wanted, _DEVICES_AT_ONCE):
-            answer = await self._ask(wire.keys_claim([device.id for device in chunk]), ClaimedKeys)
-            for device in chunk:
-                keys = answer.one_time_keys.get(device.user, {}).get(device.device, {})
-                if not any(self._begin(device, raw) for raw in islice(keys.values(), 1)):
-                    self._leave_alone(*device.id)
-                    log.info("The device %s of %s gives no key to begin a session with", device.device, device.user)
+            for device in await self._narrowed(chunk, lambda device: device.user, self._claim):
+                self._leave_alone(*device.id)
+
+    async def _claim(self, devices: list[Device]) -> None:
+        answer = await self._ask(wire.keys_claim([device.id for device in devices]), ClaimedKeys)
+        for device in devices:
+            of_user = decoded(answer.one_time_keys.get(device.user, b"{}"), dict[str, msgspec.Raw]) or {}
+            keys = decoded(of_user.get(device.device, b"{}"), dict[str, msgspec.Raw]) or {}
+            if not any(self._begin(device, raw) for raw in islice(keys.values(), 1)):
+                self._leave_alone(*device.id)
+                log.info("The device %s of %s gives no key to begin a session with", device.device, device.user)
+
+    async def _narrowed(
+        self, items: list[T], whose: Callable[[T], str], ask: Callable[[list[T]], Awaitable[None]]
+    ) -> list[T]:
+        """Ask about all; if that fails, about each server's, then each user's. About which it failed even so.
+
+        Raises what is nobody's fault but our homeserver's: that it is away, or limits us.
+        """
+        try:
+            await ask(items)
+        except (RetryLater, Refused) as error:
+            if isinstance(error, RetryLater) and error.code != _NONSENSE:
+                raise
+            groups = _grouped(items, lambda item: _server(whose(item)))
+            if len(groups) == 1:
+                groups = _grouped(items, whose)
+            if len(groups) == 1:
+                log.warning("Nothing can be learnt of the devices of %s: %s", whose(items[0]), error)
+                return items
+            return [item for group in groups for item in await self._narrowed(group, whose, ask)]
+        return []
 
     def _begin(self, device: Device, raw: msgspec.Raw) -> bool:
         value = decoded(raw, dict[str, Any])
@@ -144,8 +177,8 @@ class Exchange:
         return outbound
 
     async def _tell(self, room: str, outbound: Outbound, devices: Sequence[Device]) -> None:
-        await self.begin([device for device in devices if self._olm.age_s(device.curve25519) is None])
-        reached = [device for device in devices if self._olm.age_s(device.curve25519) is not None]
+        await self.begin([device for device in devices if self._olm.age_s(device) is None])
+        reached = [device for device in devices if self._olm.age_s(device) is not None]
         for chunk in _chunks(reached, _DEVICES_AT_ONCE):
             await self.tell(chunk, ROOM_KEY, self._megolm.key(room, outbound))
             self._megolm.told(outbound, chunk)
@@ -162,7 +195,7 @@ class Exchange:
     async def _ask(self, request: wire.Request, kind: type[T]) -> T:
         answer = decoded(await self._account.call(request), kind)
         if answer is None:
-            raise nonsense()
+            raise RetryLater(_NONSENSE, "The homeserver's answer makes no sense.", 0.0)
         return answer
 
     async def tell_directly(self, user: str, device: str, kind: str, content: dict[str, Any], txn: str) -> None:
@@ -173,13 +206,24 @@ class Exchange:
         """
         await self.learn([user])
         devices = [known for known in self._devices.of(user) if device in ("", known.device)]
-        await self.begin([known for known in devices if self._olm.age_s(known.curve25519) is None])
-        reached = [known for known in devices if self._olm.age_s(known.curve25519) is not None]
-        if not reached and devices:
+        await self.begin([known for known in devices if self._olm.age_s(known) is None])
+        reached = [known for known in devices if self._olm.age_s(known) is not None]
+        if not reached and (devices or user not in self._devices.current):
             raise RetryLater("matrix.no_session", f"No device of {user} gives a key to encrypt to just now.", _AGAIN_S)
         if not reached:
             raise Refused("matrix.no_keys", f"{user} has no device {device} that a message could be encrypted to.")
         await self.tell(reached, kind, content, txn)
+
+
+def _server(user: str) -> str:
+    return user.partition(":")[2]
+
+
+def _grouped(items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from bots.transports.matrix import encryption_media, events, writing
 from bots.transports.matrix.account import Account
 from bots.transports.matrix.encryption_devices import Devices
 from bots.transports.matrix.encryption_exchange import Exchange
+from bots.transports.matrix.encryption_fetching import Fetching
 from bots.transports.matrix.encryption_keys import Keys
 from bots.transports.matrix.encryption_media import FILE, File
 from bots.transports.matrix.encryption_megolm import Megolm, Unreadable
@@ -31,12 +31,12 @@ from bots.transports.matrix.encryption_words import (
 )
 from bots.transports.matrix.events import ENCRYPTED, MEMBER, Sync, part
 from bots.transports.matrix.history import Event
+from bots.transports.matrix.pacing import Pace, Warnings
 from clawnet_proto.bindings.matrix import CARRIERS, DIRECT
 
 log = logging.getLogger(__name__)
 
 _KEYS_LEAST = 25  # one-time keys on the server before it gets more
-_FETCH_S = 20.0
 _COUNTED_MOST = 10_000
 _RELATION = "m.relates_to"
 _OPENED = "net.clawnet.decrypted"  # what an event that was read says of how
@@ -55,9 +55,12 @@ class Machine:
         self._exchange = Exchange(account, self._olm, self._devices, self._megolm)
         self._waiting = Waiting(store)
         self.keys = Keys(store, self._olm, self._devices, self._megolm, self._exchange, self._waiting)
+        self._fetching = Fetching(account, self._exchange, self._waiting, self._file)
+        self._warnings = Warnings(log, Pace(5, 0.1))
         self._taken: set[bytes] = set()  # to-device events of a sync that is not settled
         self._counted: dict[str, None] = {}  # unreadable events
         self._given_up = self._history = self._recovered = 0
+        self._late_recovered = self._late_given_up = 0  # at the last look, which is not committed
 
     @property
     def ready(self) -> bool:
@@ -134,24 +137,33 @@ class Machine:
         else:
             self.keys.take(payload, content.sender_key, rooms)
 
-    async def read(self, room: str, event: Event, *, live: bool) -> Event | None:
+    def read(self, room: str, event: Event, *, live: bool) -> Event | None:
         """An encrypted event as what its sender wrote; None if that cannot be known, or not yet."""
-        header, raw = event
+        header = event[0]
         content = part(header.content, MegolmContent)
         if content is None or header.state_key is not None or not header.event_id:
             return None  # redacted, or nothing that Megolm encrypts
         try:
-            return await self._opened(room, event, content)
+            return self._opened(room, event, content)
         except Unreadable as error:
             if self._is_news(header.event_id):
                 if not live:
                     self._history += 1
-                elif error.lacks and self._waiting.add(room, header, content, raw, error.lacks):
-                    log.info("An event of %s in %s cannot be read yet: %s", header.sender, room, error)
+                elif error.lacks:
+                    self._wait(room, event, content, error)
                 else:
                     self._given_up += 1
-                    log.warning("An event of %s in %s is unreadable for good: %s", header.sender, room, error)
+                    self._warnings.say(room, f"An event of {header.sender} in {room} is unreadable for good: {error}")
             return None
+
+    def _wait(self, room: str, event: Event, content: MegolmContent, error: Unreadable) -> None:
+        header, raw = event
+        log.info("An event of %s in %s cannot be read yet: %s", header.sender, room, error)
+        if gone := self._waiting.add(room, header, content, raw, error.lacks):
+            self._given_up += gone
+            self._warnings.say(room, f"Events in {room} have made {gone} others that could not be read go")
+        if error.lacks != "key":
+            self._fetching.news()
 
     def _is_news(self, event: str) -> bool:
         """Whether this event was not counted before: history and timeline overlap, and a sync may come again."""
@@ -162,52 +174,71 @@ class Machine:
             del self._counted[next(iter(self._counted))]
         return True
 
-    async def late(self) -> tuple[list[tuple[str, Event]], list[Event]]:
-        """(Room, event) of what can be read by now, and direct messages that were encrypted."""
+    def late(self) -> list[tuple[str, Event]]:
+        """(Room, event) of what can be read by now: the same again until ``late_settled``."""
         found: list[tuple[str, Event]] = []
-        for room, raw in self._waiting.worth_a_look():
+        self._late_recovered = self._late_given_up = 0
+        for room, raw, long in self._waiting.worth_a_look():
             header = events.header(raw)
             content = part(header.content, MegolmContent) if header else None
             if header is None or content is None:
                 continue
             try:
-                found.append((room, await self._opened(room, (header, raw), content)))
+                found.append((room, self._opened(room, (header, raw), content, late=True)))
             except Unreadable as error:
                 if error.lacks:
+                    self._fetching.forget([header.event_id])
+                    self._waiting.lacks(header.event_id, error.lacks)
                     continue
-                self._given_up += 1
+                self._late_given_up += 1
             else:
-                self._recovered += 1
+                self._late_recovered += long
             self._waiting.read(header.event_id)
+        return found
+
+    def directs(self) -> list[Event]:
+        """Direct messages that were encrypted: the same again until ``settled``."""
         direct = [msgspec.Raw(raw) for (raw,) in self._store.rows("SELECT raw FROM opened ORDER BY seq")]
-        return found, [(header, raw) for raw in direct if (header := events.header(raw)) is not None]
+        return [(header, raw) for raw in direct if (header := events.header(raw)) is not None]
 
     def commit(self) -> None:
         """Commit what reading a sync changed."""
         self._megolm.commit()
 
+    def late_settled(self) -> None:
+        """What ``late`` found is committed."""
+        self._fetching.forget(self._waiting.settled())
+        self._recovered += self._late_recovered
+        self._given_up += self._late_given_up
+        self._late_recovered = self._late_given_up = 0
+
     def settled(self) -> None:
         """What the sync brought is committed."""
         self._taken.clear()
-        self._waiting.settled()
+        self.late_settled()
+        self._given_up += self._waiting.expire()
         if self._store.rows("SELECT 1 FROM opened LIMIT 1"):
             self._store.execute("DELETE FROM opened")
 
-    async def _opened(self, room: str, event: Event, content: MegolmContent) -> Event:
+    def missing(self) -> bool:
+        """Whether ``fetch`` has something to do now."""
+        return self._waiting.due()
+
+    async def fetch(self, hand_over: Callable[[], Awaitable[None]]) -> None:
+        """Ask servers for what waiting events lack; ``hand_over`` is called when some may be read. Raises Fatal."""
+        await self._fetching.run(hand_over)
+
+    def _opened(self, room: str, event: Event, content: MegolmContent, *, late: bool = False) -> Event:
         header, raw = event
-        try:
-            payload = self._megolm.decrypt(room, header, content)
-        except Unreadable as error:
-            if error.lacks != "device":
-                raise
-            try:
-                await self._exchange.learn([header.sender])
-            except (RetryLater, Refused):
-                raise error from None
-            payload = self._megolm.decrypt(room, header, content)
+        payload = self._megolm.decrypt(room, header, content)
         inner = _members(payload.content)
-        if (named := inner.pop(FILE, None)) is not None and CARRIERS not in inner:
-            inner[CARRIERS] = await self._fetched(named)
+        if inner.pop(FILE, None) is not None and CARRIERS not in inner:
+            if not (late and self._fetching.fetched(header.event_id)):
+                raise Unreadable("what it holds is kept elsewhere", "file")
+            carriers = self._fetching.carriers(header.event_id)
+            if carriers is None or decoded(carriers, list[object]) is None:
+                raise Unreadable("what it holds is not what was promised")
+            inner[CARRIERS] = carriers
         relation = _members(header.content).get(_RELATION)
         if relation is not None:
             inner.setdefault(_RELATION, relation)
@@ -218,18 +249,17 @@ class Machine:
             raise Unreadable("what it holds is no event")
         return plain, msgspec.Raw(text)
 
-    async def _fetched(self, named: msgspec.Raw) -> msgspec.Raw:
-        file = decoded(named, File)
-        carriers: msgspec.Raw | None = None
-        if file is not None:
-            try:
-                async with asyncio.timeout(_FETCH_S):
-                    carriers = await encryption_media.fetch_carriers(self._account, file)
-            except (RetryLater, Refused, TimeoutError) as error:
-                raise Unreadable("what it holds cannot be fetched", "file") from error
-        if carriers is None or decoded(carriers, list[object]) is None:
-            raise Unreadable("what it holds is not what was promised")
-        return carriers
+    def _file(self, room: str, raw: msgspec.Raw) -> File | None:
+        """The file that an event names, None if it names none."""
+        header = events.header(raw)
+        content = part(header.content, MegolmContent) if header else None
+        if header is None or content is None:
+            return None
+        try:
+            payload = self._megolm.decrypt(room, header, content)
+        except Unreadable:
+            return None
+        return decoded(_members(payload.content).get(FILE, b"null"), File)
 
     # --- sending ---
 

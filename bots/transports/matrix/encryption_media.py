@@ -88,7 +88,7 @@ async def fetch_chunk(account: Account, uri: str, most: int) -> bytes:
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise Refused("matrix.bad_address", f"{uri[:100]!r} is no address in a media repository.")
+        raise Refused("matrix.bad_address", f"{place[:100]!r} is no address in a media repository.")
     return _crypt(key, _NONCE, await media.fetch(account, place, most))
 
 

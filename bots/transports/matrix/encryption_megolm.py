@@ -30,7 +30,7 @@ from bots.transports.matrix.encryption_words import (
 MESSAGES_MOST = 100  # with one session; Matrix' defaults
 AGE_MOST_S = 7 * 86_400.0
 _Inbound: TypeAlias = vodozemac.InboundGroupSession
-_CLAIMANTS_MOST = 4  # devices that say of one session that it is theirs
+_CLAIMANTS_MOST = 4  # devices of one user that say of one session that it is theirs
 
 
 class Unreadable(Exception):
@@ -63,7 +63,7 @@ class Megolm:
         self._olm = olm
         self._devices = devices
         self._outbound: dict[str, Outbound] = {}
-        self._heard: dict[tuple[str, int], str] = {}  # not yet committed
+        self._heard: dict[tuple[str, int], str] = {}  # (whose session, position) -> event; not yet committed
 
     # --- ours ---
 
@@ -123,8 +123,9 @@ class Megolm:
                 )
         except ValueError:
             return False
-        known = [row for row in self._inbound(key.room_id, key.session_id) if row[0] == sender_key]
-        if session.session_id != key.session_id or len(self._inbound(key.room_id, key.session_id)) >= _CLAIMANTS_MOST:
+        claimants = self._inbound(key.room_id, key.session_id, user)
+        known = [row for row in claimants if row[0] == sender_key]
+        if session.session_id != key.session_id or (not known and len(claimants) >= _CLAIMANTS_MOST):
             return False
         if known and known[0][2].first_known_index <= session.first_known_index:
             return False
@@ -138,15 +139,15 @@ class Megolm:
 
     def exported(self, room: str, session_id: str, place: int) -> str | None:
         """The key of a session of ours from one position on."""
-        for sender_key, _, session in self._inbound(room, session_id):
+        for sender_key, _, session in self._inbound(room, session_id, self._olm.user):
             if sender_key == self._olm.curve25519:
                 key = session.export_at(max(place, session.first_known_index))
                 return None if key is None else key.to_base64()
         return None
 
-    def knows(self, room: str, session_id: str) -> bool:
-        """Whether we have any key of a session."""
-        return bool(self._inbound(room, session_id))
+    def knows(self, room: str, session_id: str, user: str) -> bool:
+        """Whether a device of this user told us a key of a session as its own."""
+        return bool(self._inbound(room, session_id, user))
 
     def decrypt(self, room: str, event: events.Header, content: MegolmContent) -> MegolmPayload:
         """What the sender of an event said in it. Raises Unreadable.
@@ -155,8 +156,8 @@ class Megolm:
         """
         if content.algorithm != MEGOLM:
             raise Unreadable("its algorithm is not known")
-        claimants = self._inbound(room, content.session_id)
-        if not claimants:
+        claimants = self._inbound(room, content.session_id, event.sender)
+        if not claimants:  # others may have told it as theirs: that is nothing to the sender
             raise Unreadable("its key is missing", "key")
         for sender_key, ed25519, session in claimants:
             if not self._is_of(event.sender, sender_key, ed25519):
@@ -170,7 +171,7 @@ class Megolm:
             payload = decoded(found.plaintext, MegolmPayload) or decoded(events.defused(found.plaintext), MegolmPayload)
             if payload is None or payload.room_id != room:
                 raise Unreadable("it was made for another room")
-            self._hear(content.session_id, found.message_index, event.event_id)
+            self._hear(f"{sender_key} {content.session_id} {room}", found.message_index, event.event_id)
             return payload
         known = event.sender in self._devices.current
         raise Unreadable("no device of its sender has this key", "" if known else "device")
@@ -198,10 +199,11 @@ class Megolm:
             return True
         return self._devices.holding(sender, sender_key, ed25519) is not None
 
-    def _inbound(self, room: str, session_id: str) -> list[tuple[str, str, _Inbound]]:
+    def _inbound(self, room: str, session_id: str, user: str) -> list[tuple[str, str, _Inbound]]:
         rows = self._store.rows(
-            "SELECT sender_key, ed25519, pickle FROM inbound WHERE room = ? AND session = ?", room, session_id
-        )
+            "SELECT sender_key, ed25519, pickle FROM inbound WHERE room = ? AND session = ? AND user = ?",
+            room, session_id, user,
+        )  # fmt: skip
         restore = vodozemac.InboundGroupSession.from_pickle
         return [(key, ed25519, restore(pickle, self._store.pickle_key)) for key, ed25519, pickle in rows]
 

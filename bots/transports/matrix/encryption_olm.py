@@ -77,6 +77,7 @@ class Olm:
         The same keys again until ``keys_uploaded``: an answer may be lost.
         """
         most = self._account.max_number_of_one_time_keys
+        on_server = min(max(on_server, 0), most)
         unpublished = len(self._account.one_time_keys)
         if on_server + unpublished < most // 2:
             self._account.generate_one_time_keys(most - on_server - unpublished)
@@ -110,9 +111,11 @@ class Olm:
 
     # --- sessions ---
 
-    def age_s(self, sender_key: str) -> float | None:
+    def age_s(self, device: Device) -> float | None:
         """How old our newest session with a device is, in seconds; None without one."""
-        made = self._store.rows("SELECT max(made_s) FROM olm WHERE sender_key = ?", sender_key)[0][0]
+        made = self._store.rows(
+            "SELECT max(made_s) FROM olm WHERE user = ? AND sender_key = ?", device.user, device.curve25519
+        )[0][0]
         return None if made is None else max(0.0, time.time() - made)
 
     def begin(self, device: Device, one_time_key: str) -> bool:
@@ -128,7 +131,7 @@ class Olm:
 
     def encrypt(self, device: Device, kind: str, content: dict[str, Any]) -> dict[str, Any]:
         """The content of a to-device event that this device alone can read. Raises KeyError without a session."""
-        rows = self._sessions(device.curve25519)
+        rows = self._sessions(device.user, device.curve25519)
         if not rows:
             raise KeyError(device.device)
         session = rows[0]
@@ -158,21 +161,29 @@ class Olm:
         text = content.ciphertext.get(self.curve25519)
         if content.algorithm != OLM or text is None or text.type not in (0, 1) or len(text.body) > _PAYLOAD_BYTES:
             return None
-        try:
-            key_bytes(content.sender_key)
-            with hostile():
-                message = vodozemac.AnyOlmMessage.from_parts(text.type, from_base64(text.body))
-                plaintext = self._plaintext(sender, content.sender_key, message)
-        except ValueError:
-            return None  # no Olm message at all, or under no key
-        payload = decoded(plaintext, OlmPayload)
-        if payload is None or payload.sender != sender or payload.recipient != self.user:
-            return None
-        return payload if payload.recipient_keys.ed25519 == self.ed25519 else None
+        with self._store.transaction():
+            try:
+                key_bytes(content.sender_key)
+                with hostile():
+                    message = vodozemac.AnyOlmMessage.from_parts(text.type, from_base64(text.body))
+                    plaintext, begun = self._plaintext(sender, content.sender_key, message)
+            except ValueError:
+                return None  # no Olm message at all, or under no key
+            payload = decoded(plaintext, OlmPayload)
+            if payload is None or (payload.sender, payload.recipient) != (sender, self.user):
+                return None
+            if payload.recipient_keys.ed25519 != self.ed25519:
+                return None
+            if begun is not None:
+                self._add(sender, content.sender_key, begun)
+        return payload
 
-    def _plaintext(self, sender: str, sender_key: str, message: vodozemac.AnyOlmMessage) -> bytes:
+    def _plaintext(
+        self, sender: str, sender_key: str, message: vodozemac.AnyOlmMessage
+    ) -> tuple[bytes, vodozemac.Session | None]:
+        """What a message says, and the session that it begins."""
         first = message.to_pre_key()
-        for session in self._sessions(sender_key):
+        for session in self._sessions(sender, sender_key):
             ours = first is not None and session.session_matches(first)
             if first is not None and not ours:
                 continue
@@ -183,7 +194,7 @@ class Olm:
                     raise Wedged from error
                 continue
             self._keep(session, used=True)
-            return plaintext
+            return bytes(plaintext), None
         if first is None:
             raise Wedged
         key = vodozemac.Curve25519PublicKey.from_base64(sender_key)
@@ -191,14 +202,17 @@ class Olm:
             session, plaintext = self._account.create_inbound_session(key, first)
         except ValueError as error:
             raise Wedged from error
-        with self._store.transaction():
-            self._save()  # without the one-time key that was used
-            self._add(sender, sender_key, session)
-        return bytes(plaintext)
+        self._save()  # without the one-time key that was used
+        return bytes(plaintext), session
 
-    def _sessions(self, sender_key: str) -> list[vodozemac.Session]:
-        """Our sessions with a device, the one last heard from first."""
-        rows = self._store.rows("SELECT pickle FROM olm WHERE sender_key = ? ORDER BY used_s DESC", sender_key)
+    def _sessions(self, user: str, sender_key: str) -> list[vodozemac.Session]:
+        """Our sessions with a device, the one last heard from first.
+
+        They are those of a user and a key: anybody can list a device with somebody else's key.
+        """
+        rows = self._store.rows(
+            "SELECT pickle FROM olm WHERE user = ? AND sender_key = ? ORDER BY used_s DESC", user, sender_key
+        )
         return [vodozemac.Session.from_pickle(pickle, self._store.pickle_key) for (pickle,) in rows]
 
     def _add(self, user: str, sender_key: str, session: vodozemac.Session) -> None:
@@ -209,9 +223,9 @@ class Olm:
                 session.session_id, user, sender_key, pickle, now, now,
             )  # fmt: skip
             self._store.execute(
-                "DELETE FROM olm WHERE sender_key = ? AND session NOT IN"
-                " (SELECT session FROM olm WHERE sender_key = ? ORDER BY used_s DESC LIMIT ?)",
-                sender_key, sender_key, SESSIONS_PER_DEVICE,
+                "DELETE FROM olm WHERE session IN (SELECT session FROM olm"
+                " WHERE user = ? AND sender_key = ? ORDER BY used_s DESC LIMIT -1 OFFSET ?)",
+                user, sender_key, SESSIONS_PER_DEVICE,
             )  # fmt: skip
             self._store.bound_sessions("olm", user)
 

@@ -22,7 +22,7 @@ _KEY_FILE = "matrix-encryption.key"
 _KEY_BYTES = 32
 
 SESSIONS_MOST = 20_000  # Olm sessions, and as many of rooms
-SESSIONS_PER_USER = 500  # of either kind: nobody pushes out what others told us
+SESSIONS_PER_USER = 500  # of either kind; our own count for themselves
 HEARD_MOST = 100_000  # positions of sessions that are remembered against replays
 SHARED_MOST = 50_000
 
@@ -33,8 +33,7 @@ CREATE TABLE IF NOT EXISTS olm (
     session TEXT PRIMARY KEY, user TEXT NOT NULL, sender_key TEXT NOT NULL, pickle TEXT NOT NULL,
     made_s REAL NOT NULL, used_s REAL NOT NULL
 );
-CREATE INDEX IF NOT EXISTS olm_sender ON olm (sender_key, used_s);
-CREATE INDEX IF NOT EXISTS olm_user ON olm (user);
+CREATE INDEX IF NOT EXISTS olm_of ON olm (user, sender_key, used_s);
 CREATE TABLE IF NOT EXISTS inbound (
     room TEXT, session TEXT, user TEXT NOT NULL, sender_key TEXT, ed25519 TEXT NOT NULL, pickle TEXT NOT NULL,
     UNIQUE (room, session, sender_key)
@@ -44,6 +43,7 @@ CREATE TABLE IF NOT EXISTS device (
     user TEXT, device TEXT, ed25519 TEXT NOT NULL, curve25519 TEXT NOT NULL, name TEXT NOT NULL,
     gone INTEGER NOT NULL, changed INTEGER NOT NULL, PRIMARY KEY (user, device)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS device_changed ON device (user, device) WHERE changed;
 CREATE TABLE IF NOT EXISTS heard (session TEXT, place INTEGER, event TEXT NOT NULL, UNIQUE (session, place));
 CREATE TABLE IF NOT EXISTS waiting (
     event TEXT PRIMARY KEY, room TEXT NOT NULL, sender TEXT NOT NULL, device TEXT NOT NULL, session TEXT NOT NULL,
@@ -121,17 +121,28 @@ class EncryptionStore:
         return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
 
     def bound(self, table: str, most: int) -> None:
-        """Forget the oldest rows of a table beyond so many."""
+        """Forget the oldest rows, beyond so many, of a table that loses rows by this alone."""
         self.execute(f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?", most)
 
     def bound_sessions(self, table: str, user: str) -> None:
-        """Forget the oldest sessions, of this user and of all, that are too many."""
+        """Forget sessions that are too many, of this user and of all: nobody pushes out what others told us.
+
+        Beyond the bound of all, users none of whose devices we ever learnt of lose sessions first, and among them
+        whoever has the most.
+        """
+        ours = bool(self.rows("SELECT 1 FROM account WHERE user = ?", user))
         self.execute(
-            f"DELETE FROM {table} WHERE user = ? AND rowid NOT IN"
-            f" (SELECT rowid FROM {table} WHERE user = ? ORDER BY rowid DESC LIMIT ?)",
-            user, user, SESSIONS_PER_USER,
+            f"DELETE FROM {table} WHERE rowid IN"
+            f" (SELECT rowid FROM {table} WHERE user = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?)",
+            user, SESSIONS_MOST if ours else SESSIONS_PER_USER,
         )  # fmt: skip
-        self.bound(table, SESSIONS_MOST)
+        of_us = f"(SELECT count(*) FROM {table} WHERE user IN (SELECT user FROM account))"
+        while not ours and self.rows(f"SELECT count(*) - {of_us} FROM {table}")[0][0] > SESSIONS_MOST:
+            self.execute(
+                f"DELETE FROM {table} WHERE rowid = (SELECT min(rowid) FROM {table}"
+                " WHERE user NOT IN (SELECT user FROM account) GROUP BY user"
+                " ORDER BY user IN (SELECT user FROM device), count(*) DESC, min(rowid) LIMIT 1)"
+            )
 
     # --- rooms ---
 

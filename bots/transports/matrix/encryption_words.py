@@ -108,16 +108,16 @@ class DeviceKeys(msgspec.Struct, frozen=True):
 
 
 class QueriedKeys(msgspec.Struct, frozen=True):
-    """The answer to ``/keys/query``: devices by user and device id."""
+    """The answer to ``/keys/query``: what each user's own server says of the user's devices."""
 
-    device_keys: dict[str, dict[str, msgspec.Raw]] = {}
+    device_keys: dict[str, msgspec.Raw] = {}
     failures: dict[str, msgspec.Raw] = {}
 
 
 class ClaimedKeys(msgspec.Struct, frozen=True):
-    """The answer to ``/keys/claim``: one key each, by user and device id."""
+    """The answer to ``/keys/claim``: what each user's own server hands out."""
 
-    one_time_keys: dict[str, dict[str, dict[str, msgspec.Raw]]] = {}
+    one_time_keys: dict[str, msgspec.Raw] = {}
 
 
 class UploadedKeys(msgspec.Struct, frozen=True):

@@ -39,5 +39,6 @@ async def fetch(account: Account, uri: str, most: int) -> bytes:
     """
     found = _URI.fullmatch(uri)
     if found is None:
-        raise Refused("matrix.bad_address", f"{uri[:100]!r} is no address in a media repository.")
+        shown = uri.partition("#")[0][:100]  # what follows is a key
+        raise Refused("matrix.bad_address", f"{shown!r} is no address in a media repository.")
     return await account.call(wire.download(*found.groups()), most=most)

@@ -16,7 +16,7 @@ from bots.errors import Fatal, Refused, RetryLater, StoreError
 from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Room
 from bots.transports.matrix import addresses, encryption, events, reading, rooms, wire, writing
 from bots.transports.matrix.account import Account, nonsense
-from bots.transports.matrix.arrivals import SYNC_FILTER, Arrivals, sync_filter
+from bots.transports.matrix.arrivals import SYNC_FILTER, Arrival, Arrivals, sync_filter
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.encryption import Encryption
 from bots.transports.matrix.history import History
@@ -99,6 +99,7 @@ class MatrixTransport:
         self._errands: dict[str, asyncio.Task[None]] = {}
         self._sends: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._taking = asyncio.Lock()  # what arrived, until it is committed
 
     @property
     def address(self) -> str:
@@ -205,6 +206,24 @@ class MatrixTransport:
             answer = events.sync(body)
         except msgspec.MsgspecError as error:
             raise nonsense() from error
+        async with self._taking:
+            arrival = await self._take(body, answer)
+        self._went(online=True)
+        self._tell_joined()
+        if not self._entered:
+            self._entered = True
+            for name in self._config.rooms:
+                self._start_errand(name, partial(self._enter, name))
+        invites = {} if self._config.reads_only else arrival.position.invites
+        for room, inviter in invites.items():
+            self._start_errand(room, partial(self._answer, room, inviter))
+        if any(delivery.sender != self.address for delivery in arrival.deliveries):
+            await self._let_answers_go()
+        if arrival.deliveries:
+            # The next poll tells the homeserver that it may forget what it has given us.
+            self._inbox.commit(NAME, (), rooms.dump(arrival.position))
+
+    async def _take(self, body: bytes, answer: events.Sync) -> Arrival:
         before = self._position
         if self._encryption is not None:
             ours = {*before.rooms, *before.invites} if before else set()
@@ -228,20 +247,19 @@ class MatrixTransport:
             self._encryption.settled()
             if self._encryption.due_in_s() is not None:
                 self._start_errand("encryption", self._mind_keys)
-        self._went(online=True)
-        self._tell_joined()
-        if not self._entered:
-            self._entered = True
-            for name in self._config.rooms:
-                self._start_errand(name, partial(self._enter, name))
-        invites = {} if self._config.reads_only else arrival.position.invites
-        for room, inviter in invites.items():
-            self._start_errand(room, partial(self._answer, room, inviter))
-        if any(delivery.sender != self.address for delivery in arrival.deliveries):
-            await self._let_answers_go()
-        if arrival.deliveries:
-            # The next poll tells the homeserver that it may forget what it has given us.
-            self._inbox.commit(NAME, (), position)
+            if self._encryption.missing():
+                self._start_errand("fetching", partial(self._encryption.fetch, self._hand_over))
+        return arrival
+
+    async def _hand_over(self) -> None:
+        """Commit encrypted events that can be read by now, without waiting for a sync."""
+        async with self._taking:
+            deliveries = self._arrivals.late()
+            if self._encryption is not None and self._position is not None:
+                self._encryption.commit()
+                if deliveries:
+                    self._inbox.commit(NAME, deliveries, rooms.dump(self._position))
+                self._encryption.late_settled()
 
     async def _let_answers_go(self) -> None:
         """Send before polling again: the homeserver would work out twice that there is no news but our own words."""
@@ -254,10 +272,7 @@ class MatrixTransport:
         assert self._encryption is not None
         due_in_s = self._encryption.due_in_s()
         await asyncio.sleep(_POLL_S if due_in_s is None else min(_POLL_S, due_in_s))
-        try:
-            await self._encryption.upkeep()
-        except Refused as error:
-            log.warning("Keys could not be asked for or told: %s", error)
+        await self._encryption.upkeep()
 
     def _tell_joined(self) -> None:
         known = self._position.rooms if self._position else {}
