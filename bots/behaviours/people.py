@@ -122,6 +122,9 @@ class PeopleBehaviour:
                 with self._context.store.transaction():
                     self._forget(event_id)
                     self._serve(pending)
+            elif pending.command != "ask" and self._mine(pending) is None:
+                # Settled at once: ranks change with the load, and then a second one would answer.
+                self._forget(event_id)
 
     def _yield_doubles(self) -> None:
         """Two agents took one question that addressed nobody: who has answered it stands, else who ranks better."""
