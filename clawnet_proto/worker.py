@@ -16,9 +16,9 @@ from typing import IO, Any, Final
 
 import clawnet_proto.packed  # noqa: F401 -- how messages are pickled
 
-# A worker computes and needs no secret that the environment may hold.
 _HEAD: Final = 8  # bytes
 _PIPE: Final = 1 << 20  # bytes, where the system lets one choose
+# A worker computes and needs no secret that the environment may hold.
 _PASSED_ON: Final = ("PATH", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 

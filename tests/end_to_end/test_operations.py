@@ -134,15 +134,23 @@ async def test_an_agent_that_was_never_connected_is_not_healthy(new_agent: NewAg
     assert await agent.stop() == 0
 
 
-async def test_sigterm_lets_a_running_stage_end(new_client: NewClient, new_room: NewRoom, new_agent: NewAgent) -> None:
+async def acquainted(
+    new_client: NewClient, new_room: NewRoom, new_agent: NewAgent, **settings: Any
+) -> tuple[MatrixClient, str, AgentProcess, AgentProcess]:
+    """A person's client, the room, an agent that asks, and one with a model, which is set so."""
     client = await new_client("founder")
     room_id = await new_room(client)
     asker = await new_agent("asker", room_id, *NO_MODEL, "--kind", "human")
-    agent = await new_agent("ada", room_id, *MODEL)
+    agent = await new_agent("ada", room_id, *MODEL, **settings)
     for each in (asker, agent):
         each.start()
     await asyncio.gather(asker.ready(), agent.ready())
     await asker.sees(agent.name)
+    return client, room_id, asker, agent
+
+
+async def test_sigterm_lets_a_running_stage_end(new_client: NewClient, new_room: NewRoom, new_agent: NewAgent) -> None:
+    client, room_id, asker, agent = await acquainted(new_client, new_room, new_agent)
     async with asker.running("ask", "Why is the sky blue?", "--json") as command:
         with models_held(agent):
             await command.until(lambda line: line["event"] == "stage" and line["state"] == "working")
@@ -160,14 +168,7 @@ async def test_sigterm_lets_a_running_stage_end(new_client: NewClient, new_room:
 async def test_what_outlasts_the_grace_is_handed_back(
     new_client: NewClient, new_room: NewRoom, new_agent: NewAgent
 ) -> None:
-    client = await new_client("founder")
-    room_id = await new_room(client)
-    asker = await new_agent("asker", room_id, *NO_MODEL, "--kind", "human")
-    agent = await new_agent("ada", room_id, *MODEL, limits_grace_seconds="1")
-    for each in (asker, agent):
-        each.start()
-    await asyncio.gather(asker.ready(), agent.ready())
-    await asker.sees(agent.name)
+    client, room_id, asker, agent = await acquainted(new_client, new_room, new_agent, limits_grace_seconds="1")
     async with asker.running("ask", "Why is the sky blue?", "--json") as command:
         with models_held(agent):
             await command.until(lambda line: line["event"] == "stage" and line["state"] == "working")
@@ -181,14 +182,7 @@ async def test_what_outlasts_the_grace_is_handed_back(
 
 
 async def test_a_second_signal_does_not_wait(new_client: NewClient, new_room: NewRoom, new_agent: NewAgent) -> None:
-    client = await new_client("founder")
-    room_id = await new_room(client)
-    asker = await new_agent("asker", room_id, *NO_MODEL, "--kind", "human")
-    agent = await new_agent("ada", room_id, *MODEL, limits_grace_seconds="600")
-    for each in (asker, agent):
-        each.start()
-    await asyncio.gather(asker.ready(), agent.ready())
-    await asker.sees(agent.name)
+    _, _, asker, agent = await acquainted(new_client, new_room, new_agent, limits_grace_seconds="600")
     async with asker.running("ask", "Why is the sky blue?", "--json") as command:
         with models_held(agent):
             await command.until(lambda line: line["event"] == "stage" and line["state"] == "working")

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _EXAMPLES = """\
 examples:
-  python -m tests.sim                                  10, 100 and 1,000 agents, then with some killed (half an hour)
+  python -m tests.sim                                  10, 100 and 1,000 agents, then with some killed
   python -m tests.sim --agents 10 100 --killed 0       a first look (a minute)
   python -m tests.sim --agents 10000 --seconds 120 --killed 0 --no-fold   (10 to 20 minutes)
   python -m tests.sim --json figures.json --picture docs/pictures/scaling.svg

@@ -13,17 +13,15 @@ import pytest
 from aiohttp import web
 
 from bots.errors import Refused, StoreError
-from bots.transports import Delivery, Parcel
+from bots.transports import Parcel
 from bots.transports.matrix import addresses, encryption_waiting, transport
 from tests.conftest import NewAccount, NewClient
 from tests.matrix_client import MatrixClient
-from tests.transports.conftest import Front, NewPeer, Peer
+from tests.transports.conftest import Front, NewPeer
+from tests.transports.encrypted_room import CARRIER, MEGOLM, arrived, encrypted_room, found, joined, parcel, two
 from tests.transports.encryption_person import EncryptingPerson
 
 NewPerson = Callable[[str], Awaitable[EncryptingPerson]]
-
-MEGOLM = {"algorithm": "m.megolm.v1.aes-sha2"}
-CARRIER = json.dumps({"clawnet": "1", "kid": "did:key:zTest", "env": "{}", "sig": "c2ln"})
 
 
 @pytest.fixture(autouse=True)
@@ -41,29 +39,6 @@ async def new_person(new_account: NewAccount, tmp_path: Path) -> AsyncIterator[N
             return await stack.enter_async_context(EncryptingPerson(account, tmp_path / account.name))
 
         yield make
-
-
-async def encrypted_room(founder: MatrixClient, *invited: str) -> str:
-    state = [{"type": "m.room.encryption", "state_key": "", "content": MEGOLM}]
-    return await founder.create_room(preset="private_chat", invite=list(invited), initial_state=state)
-
-
-def parcel(room_id: str, body: str, **more: Any) -> Parcel:
-    more.setdefault("carriers", (CARRIER,))
-    return Parcel(txn=f"txn of {body}"[:60], plane="room", room=addresses.room_uri(room_id), body=body, **more)
-
-
-async def arrived(peer: Peer, body: str) -> Delivery:
-    await peer.until(lambda: bool(found(peer, body)))
-    return found(peer, body)[0]
-
-
-def found(peer: Peer, body: str) -> list[Delivery]:
-    return [delivery for delivery in peer.received if body in json.loads(delivery.event)["content"].get("body", "")]
-
-
-async def joined(peer: Peer, room_id: str) -> None:
-    await peer.until(lambda: any(room.uri == addresses.room_uri(room_id) for room in peer.transport.rooms()))
 
 
 async def test_agents_and_a_person_read_each_other(
@@ -100,12 +75,7 @@ class TestComingAndGoing:
     async def test_a_restart_is_the_same_device_and_misses_nothing(
         self, new_peer: NewPeer, new_client: NewClient, front: Front
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id, homeserver=front.url)
-        bert = await new_peer("bert", owner=founder.user_id)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        founder, anna, bert, room_id = await two(new_client, new_peer, annas=front.url)
         await bert.transport.send(parcel(room_id, "first"))
         await arrived(anna, "first")
         before = anna.transport.encryption
@@ -251,12 +221,7 @@ class TestNeverInTheOpen:
     async def test_an_unsealed_direct_message_about_an_encrypted_room(
         self, new_peer: NewPeer, new_client: NewClient, front: Front
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id, homeserver=front.url)
-        bert = await new_peer("bert", owner=founder.user_id)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        founder, anna, bert, room_id = await two(new_client, new_peer, annas=front.url)
         speaking = json.dumps(
             {"clawnet": "1", "kid": "k", "sig": "s", "env": json.dumps({"room": addresses.room_uri(room_id)})}
         )
@@ -289,12 +254,7 @@ class TestTooLargeForAnEvent:
     async def test_carriers_go_by_way_of_the_media_repository(
         self, new_peer: NewPeer, new_client: NewClient, front: Front
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id, homeserver=front.url)
-        bert = await new_peer("bert", owner=founder.user_id)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        founder, anna, bert, room_id = await two(new_client, new_peer, annas=front.url)
         large = json.dumps({"clawnet": "1", "kid": "k", "sig": "s", "env": "e" * 49_000})
         for size, media in ((40_000, 0), (45_500, 0), (46_500, 1), (49_000, 2)):
             carrier = json.dumps({"clawnet": "1", "kid": "k", "sig": "s", "env": "e" * size})
@@ -309,12 +269,7 @@ class TestTooLargeForAnEvent:
     async def test_media_that_is_away_for_a_moment(
         self, new_peer: NewPeer, new_client: NewClient, front: Front
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id, homeserver=front.url)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        _, anna, bert, room_id = await two(new_client, new_peer, berts=front.url)
         failing = 1
 
         def fault(request: web.Request) -> web.Response | None:
@@ -353,12 +308,7 @@ class TestWhatCannotBeRead:
     async def test_a_lost_key_is_asked_for_once_and_told_once_more(
         self, new_peer: NewPeer, new_client: NewClient, front: Front
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id, homeserver=front.url)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        _, anna, bert, room_id = await two(new_client, new_peer, berts=front.url)
         losing = True
 
         def lose(path: str, body: bytes) -> bytes:
@@ -427,12 +377,7 @@ class TestWhenThingsGoWrong:
     async def test_a_commit_that_fails_loses_nothing(
         self, new_peer: NewPeer, new_client: NewClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        _, anna, bert, room_id = await two(new_client, new_peer)
 
         def full(*args: Any, **more: Any) -> None:
             raise StoreError("store.full", "The disk is full.")
@@ -454,12 +399,7 @@ class TestWhenThingsGoWrong:
         assert len(found(bert, "while the disk was full")) == 1
 
     async def test_sessions_that_are_lost_are_begun_anew(self, new_peer: NewPeer, new_client: NewClient) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        _, anna, bert, room_id = await two(new_client, new_peer)
         await bert.transport.send(parcel(room_id, "hello"))
         await arrived(anna, "hello")
         await anna.transport.send(parcel(room_id, "hello to you"))
@@ -482,12 +422,7 @@ class TestWhenThingsGoWrong:
     async def test_a_round_that_fails_half_way_is_taken_up_again(
         self, new_peer: NewPeer, new_client: NewClient, front: Front
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id, homeserver=front.url)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        founder, anna, bert, room_id = await two(new_client, new_peer, berts=front.url)
         await bert.stop()
         for number in range(120):
             await founder.send(room_id, "net.clawnet.marker", {"number": number})

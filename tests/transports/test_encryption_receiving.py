@@ -28,8 +28,8 @@ from bots.transports.matrix.recovery import Recovery
 from bots.transports.matrix.wire import Request
 from tests.conftest import NewClient
 from tests.transports.conftest import Front, NewPeer
+from tests.transports.encrypted_room import arrived, parcel, two
 from tests.transports.encryption_device import ROOM, Client, NewDevice, raw
-from tests.transports.test_encryption import arrived, encrypted_room, joined, parcel
 
 SOON_S = 10.0  # much less than a long poll
 
@@ -240,12 +240,7 @@ class TestAtARealHomeserver:
     async def test_a_file_that_never_comes_holds_up_nothing_and_one_that_came_is_handed_over_at_once(
         self, new_peer: NewPeer, new_client: NewClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        _, anna, bert, room_id = await two(new_client, new_peer)
         await anna.transport.send(parcel(room_id, "first"))
         await arrived(bert, "first")
         released = asyncio.Event()
@@ -270,12 +265,7 @@ class TestAtARealHomeserver:
     async def test_devices_that_cannot_be_asked_for_hold_up_nothing(
         self, new_peer: NewPeer, new_client: NewClient, front: Front, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        founder = await new_client("founder")
-        anna = await new_peer("anna", owner=founder.user_id)
-        bert = await new_peer("bert", owner=founder.user_id, homeserver=front.url)
-        room_id = await encrypted_room(founder, anna.account.user_id, bert.account.user_id)
-        await joined(anna, room_id)
-        await joined(bert, room_id)
+        founder, anna, bert, room_id = await two(new_client, new_peer, berts=front.url)
         failing = True
 
         def fault(request: web.Request) -> web.Response | None:

@@ -13,7 +13,6 @@ import pytest
 from clawnet_proto.message import Message
 from clawnet_proto.sealed_carrier import seal_carrier
 from clawnet_proto.sealing import SealKey
-from clawnet_proto.wire import Record
 from tests.proto import samples
 from tests.proto.authoring import Author
 from tests.tui.arriving import arrival
@@ -109,7 +108,8 @@ def test_where_no_process_can_be_started_the_work_is_done_here(
 def test_what_is_sealed_to_us_is_opened_here() -> None:
     ada, bob = Author("ada"), Author("bob")
     key = SealKey(bytes(32))
-    sealed = seal_carrier(key.public, ada.did, bob.carrier(handshake_hello(bob), recipients=(ada.did,)))
+    hello = samples.bodies(bob, ada, full=False)["handshake.hello"]
+    sealed = seal_carrier(key.public, ada.did, bob.carrier(hello, recipients=(ada.did,)))
     arrived = arrival(sealed, sender=bob.address, plane="direct")
     for known, seen in ((None, "sealed.unopened"), (Key(ada.did, (key,)), "handshake.hello")):
         apart = Apart(known)
@@ -117,10 +117,6 @@ def test_what_is_sealed_to_us_is_opened_here() -> None:
         apart.close()
         (outcome,) = checked.outcomes
         assert seen in (outcome.type if isinstance(outcome, Message) else str(outcome))
-
-
-def handshake_hello(author: Author) -> Record:
-    return samples.bodies(author, author, full=False)["handshake.hello"]
 
 
 class Hasty:
