@@ -20,7 +20,7 @@ from msgspec import UNSET
 from bots.artifacts import Artifacts
 from bots.audit.witness import Audit, Deed
 from bots.author import KEYS_LIFETIME_MS, Author
-from bots.behaviours import USUAL, Behaviour, Posting, Question
+from bots.behaviours import USUAL, Posting
 from bots.behaviours.executor import ExecutorBehaviour
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.behaviours.people import PeopleBehaviour
@@ -31,10 +31,10 @@ from bots.engines import Engine, Model
 from bots.envelopes import Envelopes
 from bots.errors import ClawbotError, Refused, StoreError
 from bots.events import AnyEvent, Notice
+from bots.handling import Handling
 from bots.identity import Identity
 from bots.intake import Intake, seen
 from bots.key_watch import KeyWatch
-from bots.logging_format import about
 from bots.model_watch import ModelWatch
 from bots.outbox import Entry, Outbox
 from bots.parcels import Parcels
@@ -42,8 +42,7 @@ from bots.recorder import Recorder
 from bots.roster import Roster
 from bots.store import Store
 from bots.transports import Room, Transport
-from clawnet_proto.carrier import verify
-from clawnet_proto.errors import ProtocolError, RemoteProtocolError
+from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families.presence import Address
 from clawnet_proto.mesh import Mesh, Peer
 from clawnet_proto.message import Message
@@ -52,11 +51,8 @@ from clawnet_proto.wire import Record
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 0.25
 _GOODBYE_S = 5.0
 _ECHO_S = 2.0
-_ENGINE_PATIENCE_S = 30.0
-_BATCH = 200
 
 OpenTransport = Callable[["Agent"], Transport]
 
@@ -87,7 +83,7 @@ class Agent:
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._clock = clock
-        self._author = Author(identity, self.now_ms, entropy, self._note)
+        self._author = Author(identity, self.now_ms, entropy, self.note)
         self.audit: Audit | None = None
         self.config = config
         self.store = store
@@ -101,8 +97,6 @@ class Agent:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._recorder = recorder
-        self._ready = False
-        self._folded: set[str] = set()
         self._watch = ModelWatch(engine, self._tell, self.spawn)
         self._envelopes = Envelopes(store, self.mesh)
         self._parcels = Parcels(config.agent.name, self.mesh)
@@ -120,12 +114,7 @@ class Agent:
         self.requester = RequesterBehaviour(self, self.handshakes.greet)
         self.executor = ExecutorBehaviour(self, self.presence)
         self.people = PeopleBehaviour(self, self.requester)
-        self._behaviours: dict[str, Sequence[Behaviour]] = {
-            "identity": (),  # what it says of keys is told where it is folded
-            "presence": (self.presence,),
-            "handshake": (self.handshakes,),
-            "task": (self.requester, self.executor),
-        }
+        self.handling = Handling(self, self._woken, self._watch.renew, self._recorder)
 
     # -- what behaviours may use -----------------------------------------------------------------------------
 
@@ -212,7 +201,7 @@ class Agent:
 
     def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
         words = Entry(plane="room", room=room, line=text, root=root, mention=mention)
-        self._note(words)
+        self.note(words)
         self.outbox.add(words)
 
     def notify(self, event: AnyEvent) -> None:
@@ -230,7 +219,8 @@ class Agent:
         self.observe(audit.told)
         _ = self.spawn(audit.run())
 
-    def _note(self, deed: Deed) -> None:
+    def note(self, deed: Deed) -> None:
+        """Let the audit log, if there is one, know of a deed."""
         if self.audit is not None:
             self.audit.note(deed)
 
@@ -296,10 +286,11 @@ class Agent:
         """
         self._author.revoke(self._after_all_we_said(), reason)
         log.info("%s is revoked", self.identity.did)
-        if self._ready:
-            self._post_revocation()
+        if self.ready:
+            self.post_revocation()
 
-    def _post_revocation(self) -> None:
+    def post_revocation(self) -> None:
+        """Say in every room that this identity says nothing more."""
         revocation = self._author.revocation
         assert revocation is not None
         for room in self.rooms():
@@ -317,7 +308,7 @@ class Agent:
         """Fold what was, connect, and take part until stopped. Raises ClawbotError when it cannot go on."""
         engine = asyncio.ensure_future(self._watch.start())
         try:
-            self._refold()
+            self.handling.refold()
             if self._recorder is not None:
                 self._recorder.begin(created_ms=self.now_ms(), recorder=self.transport.address)
             self.store.subscribe(self.wake)
@@ -334,6 +325,11 @@ class Agent:
                 self._recorder.close()
 
     @property
+    def ready(self) -> bool:
+        """Whether we take part: what the rooms' history holds is folded, and who is joined is known."""
+        return self.handling.ready
+
+    @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
@@ -344,7 +340,7 @@ class Agent:
 
     async def _live(self, engine: asyncio.Future[None]) -> None:
         parts = [
-            asyncio.ensure_future(part) for part in (self.transport.run(), self.outbox.run(), self._handle(engine))
+            asyncio.ensure_future(part) for part in (self.transport.run(), self.outbox.run(), self.handling.run(engine))
         ]
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -364,7 +360,7 @@ class Agent:
     async def _say_goodbye(self) -> None:
         if self.identity.revocation is None:
             await self.executor.finish(self.config.limits.grace_seconds)
-            if self._ready:
+            if self.ready:
                 self.presence.leave("stopping")
         if not await self.outbox.flush(_GOODBYE_S):
             log.warning("%d messages are sent at the next start", self.outbox.health().queued)
@@ -383,118 +379,6 @@ class Agent:
 
     def _arrived(self, events: Iterable[str]) -> bool:
         return set(events) <= {delivery.event_id for _, delivery in self.store.unhandled()}
-
-    async def _handle(self, engine: asyncio.Future[None]) -> None:
-        """Handle what arrives, batch by batch, and let time pass."""
-        # Work that arrived while we were away is not to be declined because our models are not known yet.
-        await asyncio.wait([engine], timeout=_ENGINE_PATIENCE_S)
-        connected = False
-        while not self._stopping.is_set():
-            self._woken.clear()
-            # Before the first sync nobody knows who is joined, and so who may speak directly.
-            connected = connected or self.transport.online
-            self._refold()
-            while connected and (batch := self.store.unhandled(_BATCH)):
-                self._handle_batch(batch)
-                # Everything else gets its turn between batches.
-                await asyncio.sleep(0)
-            if not self._ready and self._settled():
-                self._become_ready()
-            elif self._ready:
-                if engine.done():
-                    self._watch.renew()
-                self._advance()
-            try:
-                async with asyncio.timeout(_TICK_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
-
-    def _handle_batch(self, batch: Sequence[tuple[int, Any]]) -> None:
-        # What a power failure takes back is handled anew, and nothing of it was sent: a batch to send is durable.
-        with self.store.transaction(durable=False):
-            items = self.intake.fold(delivery for _, delivery in batch)
-            outside = {seq for seq, delivery in batch if delivery in self.intake.outsiders}
-            if self._recorder is not None:
-                for seq, delivery in batch:
-                    if seq not in outside:
-                        self._recorder.record(delivery)
-            for item in items:
-                with about(**item.subject):
-                    self._act(item)
-            self.store.handled(seq for seq, _ in batch if seq not in outside)
-            self.store.forget(outside)
-            if self._ready:
-                self._advance()
-
-    def _act(self, item: Any) -> None:
-        if self.identity.revocation is not None:
-            return
-        try:
-            if isinstance(item, Question):
-                self.people.on_question(item)
-                return
-            self._note(item)
-            for behaviour in self._behaviours[TYPES[item.message.type].family]:
-                behaviour.on_message(item)
-        except StoreError:
-            raise
-        except (ProtocolError, ClawbotError) as error:
-            log.warning("%s", error)
-        except Exception:
-            log.exception("a message could not be acted upon")
-
-    def _settled(self) -> bool:
-        """The first sync is in: we know which rooms we are in."""
-        return self.transport.online and bool(self.transport.rooms())
-
-    def _become_ready(self) -> None:
-        self._ready = True
-        if self.identity.revocation is not None:
-            self._post_revocation()
-        else:
-            self.requester.resume()
-            self.executor.resume()
-            self.people.resume()
-            self.presence.open()
-            self._advance()
-        self.synced.set()
-
-    def _advance(self) -> None:
-        if self.identity.revocation is not None:
-            return
-        now = self.now_ms()
-        for behaviour in (self.handshakes, self.presence, self.people, self.requester, self.executor):
-            try:
-                behaviour.advance(now)
-            except StoreError:
-                raise
-            except (ProtocolError, ClawbotError) as error:
-                log.warning("%s", error)
-            except Exception:
-                log.exception("%s", type(behaviour).__name__)
-
-    def _refold(self) -> None:
-        """Fold what is kept of rooms that we are in and were not before: all of them at a start."""
-        fresh = {room.uri for room in self.rooms()} - self._folded
-        if not fresh:
-            return
-        self._folded |= fresh
-        self.intake.refold(
-            delivery for _, delivery in self.store.history() if delivery.plane == "direct" or delivery.room in fresh
-        )
-        self._refold_queued()
-        if self._ready and self.identity.revocation is None:
-            self.requester.resume()
-            self.executor.resume()
-
-    def _refold_queued(self) -> None:
-        """What we posted and could not send yet is part of the state already."""
-        for carrier in self.store.outgoing.carriers(self.transport.name):
-            message = verify(carrier)
-            # A room that we are no longer in has no state for us.
-            with contextlib.suppress(RemoteProtocolError):
-                self.mesh(message.envelope.room).add(message, self.transport.address)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ class LightAgent(Agent):
     async def begin(self) -> None:
         """Take part from now on."""
         await self._watch.start()
-        self._become_ready()
+        self.handling.become_ready()
         self.wake()
 
     def kill(self) -> None:
@@ -177,18 +177,18 @@ class LightAgent(Agent):
         for item in [*self.intake._released(), (delivery, message)]:
             actionable = self.intake._actionable(*item)
             if actionable is not None:
-                self._act(actionable)
+                self.handling.act(actionable)
         self.wake()
 
     def wake(self) -> None:
-        if self.alive and self._ready and self._soon is None:
+        if self.alive and self.ready and self._soon is None:
             self._soon = self._loop.call_soon(self._beat)
 
     def _beat(self) -> None:
         self._soon = None
         if self._timer is not None:
             self._timer.cancel()
-        self._advance()
+        self.handling.advance()
         self._timer = self._loop.call_later(_TICK_S if self._busy else _IDLE_S, self.wake)
 
     @property

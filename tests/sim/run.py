@@ -40,7 +40,7 @@ class WholeMember(Member):
 
     def open(self, recorder: Recorder | None = None) -> Agent:
         agent = super().open(recorder)
-        handle, advance = agent._handle_batch, agent._advance
+        handle, advance = agent.handling.handle, agent.handling.advance
 
         def counted_handle(batch: Sequence[Any]) -> None:
             began, before_s = time.process_time(), self.idling_s
@@ -53,8 +53,8 @@ class WholeMember(Member):
             advance()
             self.idling_s += time.process_time() - began
 
-        agent._handle_batch = counted_handle  # type: ignore[method-assign]
-        agent._advance = counted_advance  # type: ignore[method-assign]
+        agent.handling.handle = counted_handle  # type: ignore[method-assign]
+        agent.handling.advance = counted_advance  # type: ignore[method-assign]
         return agent
 
 
