@@ -1,0 +1,97 @@
+"""Whether a posted carrier may be handed on (spec/bindings/http.md, HTTP-4 to HTTP-6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from clawnet_proto.carrier import verify
+from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.freshness import check_addressing, check_time
+from clawnet_proto.message import Message
+from clawnet_proto.sealed_carrier import SealedCarrier
+from clawnet_proto.signing import digest
+from clawnet_proto.specification import ERRORS, LIMITS, TYPES
+from clawnet_proto.wire import present
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """A carrier that may be handed on. ``message`` is None for a sealed one: only its recipient can open it."""
+
+    id: str
+    text: bytes
+    message: Message | None = None
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why a carrier, or a whole request, is not taken."""
+
+    code: str
+    detail: str = ""
+
+
+class BadRequest(Exception):
+    """The body is not as HTTP-4 says."""
+
+
+class _Body(msgspec.Struct):
+    carriers: list[msgspec.Raw]
+
+
+_SEALED: Final = set(SealedCarrier.__struct_fields__)
+_decode: Final = msgspec.json.Decoder(_Body).decode
+
+
+def carriers(body: bytes) -> list[object]:
+    """The carriers in a request's body, as parsed JSON. Raises BadRequest."""
+    try:
+        found = _decode(body).carriers
+        if not 1 <= len(found) <= LIMITS.carriers_per_event:
+            raise BadRequest(f"There must be 1 to {LIMITS.carriers_per_event} carriers.")
+        return [msgspec.json.decode(raw) for raw in found]
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadRequest('The body must be JSON: {"carriers": [...]}') from error
+
+
+def judge(carrier: object, room: str, now_ms: int) -> Posted | Fault:
+    """A carrier that was posted into a room. Never raises."""
+    try:
+        text = msgspec.json.encode(carrier)
+        message = verify(text)
+        recipients = present(message.envelope.recipients, ("",))
+        check_addressing(message, me=recipients[0], room=room, plane="room")
+        check_time(message, now_ms)
+    except RemoteProtocolError as error:
+        return Fault(error.code, error.detail)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return Fault("carrier.malformed")
+    return Posted(message.id, text, message)
+
+
+def status(fault: Fault) -> int:
+    """The HTTP status that says the same."""
+    if fault.code.startswith("size."):
+        return 413
+    return 400 if fault.code in ERRORS else 403
+
+
+def direct(carrier: object, now_ms: int) -> Posted | Fault:
+    """A carrier that was posted to a peer: what is sealed only its recipient can open. Never raises."""
+    try:
+        text = msgspec.json.encode(carrier)
+        if isinstance(carrier, dict) and carrier.keys() == _SEALED:
+            # Written anew from what it must be: three strings.
+            text = msgspec.json.encode(msgspec.convert(carrier, SealedCarrier))
+            if len(text) > LIMITS.carrier_bytes:
+                return Fault("size.carrier")
+            return Posted(digest(text), text)
+        message = verify(text)
+        if "direct" not in TYPES[message.type].planes:
+            return Fault("plane.mismatch", message.type)
+        check_time(message, now_ms)
+    except RemoteProtocolError as error:
+        return Fault(error.code, error.detail)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return Fault("carrier.malformed")
+    return Posted(message.id, text, message)

@@ -1,0 +1,243 @@
+"""What a hub does with what it is sent (spec/bindings/http.md). Knows nothing of HTTP but the statuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from bots.hub import admission
+from bots.hub.admission import BadRequest, Fault, Posted
+from bots.hub.archive import Archive, Page
+from bots.hub.limits import Allowance, Meters
+from bots.hub.members import Roster
+from bots.hub.names import Names
+from clawnet_proto.message import Message
+
+EVENTS_AT_ONCE: Final = 100
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What its owner may choose. Amounts are messages, and requests of whatever kind."""
+
+    per_key: Allowance = Allowance(120, 2)
+    per_network: Allowance = Allowance(600, 20)
+    requests: Allowance = Allowance(1200, 40)  # of one network address
+    banned: tuple[str, ...] = ()  # dids
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a request is answered with. ``retry_after_s`` is 0 unless it may be repeated."""
+
+    status: int
+    body: dict[str, Any]
+    retry_after_s: float = 0.0
+
+
+class Hub:
+    """The rooms of one hub, and the queues of its peers. ``now_ms`` is the wall clock, ``now_s`` only goes on."""
+
+    def __init__(
+        self, names: Names, archive: Archive, settings: Settings, now_ms: Callable[[], int], now_s: Callable[[], float]
+    ) -> None:
+        self.names = names
+        self.archive = archive
+        self._settings = settings
+        self._now_ms = now_ms
+        self._now_s = now_s
+        self._keys = Meters(settings.per_key)
+        self._networks = Meters(settings.per_network)
+        self._requests = Meters(settings.requests)
+        self._bells: dict[str, set[asyncio.Event]] = {}
+
+    def admit(self, network: str) -> Answer | None:
+        """None for one more request from there, whatever it asks; or its refusal."""
+        wait_s = self._requests.wait_s(network, 1, self._now_s())
+        return self._later(wait_s) if wait_s else None
+
+    def speaker(self, key: str) -> str:
+        """The identity that a key speaks for, "" if it does not any more."""
+        return self.archive.keys.speaker(key, self._now_ms())
+
+    def is_banned(self, did: str) -> bool:
+        return did in self._settings.banned
+
+    # -- posting ---------------------------------------------------------------------------------------------
+
+    def post(self, room: str, body: bytes, poster: str, network: str) -> Answer:
+        """Messages for a room; ``poster`` is the did that signed the request, "" for none. Raises StoreError."""
+        try:
+            carriers = admission.carriers(body)
+        except BadRequest as error:
+            return refusal(400, "http.body", str(error))
+        if wait_s := self._networks.wait_s(network, len(carriers), self._now_s()):
+            return self._later(wait_s)
+        now_ms = self._now_ms()
+        if not self.archive.may_say(room, network, now_ms):
+            return refusal(403, "hub.rooms", "This hub has no space for one more room.")
+        judged = [admission.judge(carrier, room, now_ms) for carrier in carriers]
+        return self._keep(room, judged, poster, now_ms, network)
+
+    def _keep(self, room: str, judged: list[Posted | Fault], poster: str, now_ms: int, network: str) -> Answer:
+        """Keep what may be handed on, one event for each who said it."""
+        results: list[dict[str, str]] = []
+        fresh: dict[str, dict[str, Posted]] = {}  # by address and id, in order
+        open_: list[tuple[str, dict[str, str]]] = []  # results that lack their event, by address
+        wait_s = 0.0
+        for item in judged:
+            if isinstance(item, Fault):
+                results.append({"code": item.code, "detail": item.detail})
+                continue
+            assert item.message is not None
+            did = poster or item.message.sender
+            address = self.names.address(did)
+            if self.is_banned(did) or self.is_banned(item.message.sender):
+                results.append({"code": "hub.banned", "detail": "This hub does not serve this key."})
+            elif event := self.archive.known(room, item.id, address):
+                results.append({"id": item.id, "event": event})
+            elif more_s := self._keys.wait_s(did, 1, self._now_s()):
+                wait_s = max(wait_s, more_s)
+                results.append({"code": "hub.rate_limited", "detail": "Too many messages of one key."})
+            else:
+                results.append({"id": item.id})
+                open_.append((address, results[-1]))
+                fresh.setdefault(address, {})[item.id] = item
+        if fresh:
+            with self.archive.transaction():
+                events = {
+                    address: self._append(room, address, items, now_ms, network) for address, items in fresh.items()
+                }
+            for address, result in open_:
+                result["event"] = events[address]
+            self._ring(room)
+        return _answered(results, wait_s)
+
+    def _append(self, room: str, address: str, items: dict[str, Posted], now_ms: int, network: str) -> str:
+        texts = [(item.id, item.text) for item in items.values()]
+        event = self.archive.append(room, address, texts, now_ms, network=network)
+        for item in items.values():
+            assert item.message is not None
+            self._follow(room, address, item.message, now_ms, network)
+        return event
+
+    def _follow(self, room: str, address: str, message: Message, now_ms: int, network: str) -> None:
+        """Who says itself that it is here is a member (HTTP-13), and speaks with the key it has changed to (HTTP-8)."""
+        body, sender, keys = message.body, message.sender, self.archive.keys
+        own = self.names.address(sender)
+        if message.type == "identity.rotate":
+            before = keys.speaker(message.envelope.kid, now_ms)
+            keys.rotated(sender, [link.key for link in body.chain], network)
+            if before != sender == keys.speaker(message.envelope.kid, now_ms):
+                self.archive.members.rotated(own)
+        elif message.type == "identity.revoke":
+            if keys.revoked(sender, [link.key for link in body.chain], body.since_ms, network):
+                self.archive.members.revoked(own)
+        elif address == own and keys.speaker(message.envelope.kid, now_ms) == sender:
+            if message.type == "presence.announce":
+                expires_ms = message.envelope.expires_ms
+                self.archive.members.enter(room, address, body.revision, expires_ms, now_ms, network)
+            elif message.type == "presence.leave":
+                self.archive.members.leave(room, address, body.revision)
+
+    def post_direct(self, recipient: str, body: bytes, poster: str, network: str) -> Answer:
+        """Messages for one peer, from one. Raises StoreError."""
+        try:
+            carriers = admission.carriers(body)
+        except BadRequest as error:
+            return refusal(400, "http.body", str(error))
+        now_ms, sender, address = self._now_ms(), self.names.address(poster), self.names.address(recipient)
+        if wait_s := self._networks.wait_s(network, len(carriers), self._now_s()):
+            return self._later(wait_s)
+        if not poster:
+            return refusal(401, "http.unsigned", "Sign the request: see HTTP-8.")
+        if self.is_banned(poster) or not self.archive.members.is_member(sender, now_ms):
+            return refusal(403, "hub.not_member", "Announce yourself in a room of this hub first.")
+        if not self.archive.members.is_member(address, now_ms):
+            return refusal(404, "peer.unreachable", "That peer is in no room of this hub.")
+        if wait_s := self._keys.wait_s(poster, len(carriers), self._now_s()):
+            return self._later(wait_s)
+        posted = [admission.direct(carrier, now_ms) for carrier in carriers]
+        fresh: dict[str, Posted] = {}
+        for item in posted:
+            if isinstance(item, Posted) and not self.archive.known(address, item.id, sender):
+                fresh.setdefault(item.id, item)
+        if fresh:
+            texts = [(item.id, item.text) for item in fresh.values()]
+            self.archive.append(address, sender, texts, now_ms, queue=True, network=network)
+            self._ring(address)
+        results = [
+            {"code": item.code, "detail": item.detail}
+            if isinstance(item, Fault)
+            else {"id": item.id, "event": self.archive.known(address, item.id, sender)}
+            for item in posted
+        ]
+        return _answered(results, 0.0)
+
+    def _later(self, wait_s: float) -> Answer:
+        return Answer(429, {"code": "hub.rate_limited", "detail": "Too many messages."}, wait_s)
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def after(self, place: str, position: str) -> Page:
+        """The next events of a room or a peer, ``EVENTS_AT_ONCE`` at most. Raises Unknown, StoreError."""
+        return self.archive.after(place, position, EVENTS_AT_ONCE, self._now_ms())
+
+    def roster(self, room: str) -> Roster:
+        """Who is in a room now."""
+        return self.archive.members.roster(room, self._now_ms())
+
+    def bell(self, place: str) -> Bell:
+        """What rings when something is new there."""
+        return Bell(self._bells, place)
+
+    def _ring(self, place: str) -> None:
+        for event in self._bells.get(place, ()):
+            event.set()
+
+
+class Bell:
+    """Waits for news of one place while it is entered."""
+
+    def __init__(self, bells: dict[str, set[asyncio.Event]], place: str) -> None:
+        self._bells = bells
+        self._place = place
+        self._event = asyncio.Event()
+
+    def __enter__(self) -> Bell:
+        self._bells.setdefault(self._place, set()).add(self._event)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        others = self._bells[self._place]
+        others.discard(self._event)
+        if not others:
+            del self._bells[self._place]
+
+    def hush(self) -> None:
+        """What happened so far is no news any more."""
+        self._event.clear()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Whether something came in that time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def refusal(status: int, code: str, detail: str) -> Answer:
+    """The answer to a request that is refused as a whole."""
+    return Answer(status, {"code": code, "detail": detail})
+
+
+def _answered(results: list[dict[str, str]], wait_s: float) -> Answer:
+    taken = any("event" in result for result in results)
+    if taken:
+        return Answer(200, {"results": results}, wait_s)
+    if wait_s:
+        return Answer(429, {"results": results}, wait_s)
+    return Answer(admission.status(Fault(results[0]["code"])), {"results": results})
