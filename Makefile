@@ -40,6 +40,19 @@ demo-tui: .venv/.ready-run ## The same with clawtui in front, and one question a
 bench: .venv/.ready-bench ## Measure, each figure beside its yardstick
 	@$(PY) -m tests.bench $(ARGS)
 
+.PHONY: soak
+soak: .venv/.ready-dev ## Twenty minutes of work and trouble on a real homeserver, and what was lost, done twice or grew
+	@$(PY) -m tests.soak $(ARGS)
+
+.PHONY: flood
+flood: .venv/.ready-dev ## A minute each of garbage and of signed spam on real agents: what they hold, and how long others wait
+	@$(PY) -m tests.flood $(ARGS)
+
+.PHONY: chaos
+chaos: .venv/.ready-dev ## Kill half of the agents at random moments: five seeds for real, a hundred in virtual time
+	@CLAWNET_TEST_SEEDS=5 $(PY) -m pytest tests/end_to_end/test_half_killed.py $(ARGS)
+	@CLAWNET_TEST_SEEDS=100 $(PY) -m pytest tests/agent/test_half_killed.py $(ARGS)
+
 .PHONY: sim
 sim: .venv/.ready-dev ## Simulate 10 to 1,000 agents in virtual time, list the figures and draw docs/pictures/scaling.svg
 	@$(PY) -m tests.sim --picture docs/pictures/scaling.svg $(ARGS)

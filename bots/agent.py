@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from importlib import import_module
 from typing import Any
@@ -26,7 +25,10 @@ from bots.behaviours.handshake import HandshakeBehaviour
 from bots.behaviours.people import PeopleBehaviour
 from bots.behaviours.presence import PresenceBehaviour, last_announced_ms
 from bots.behaviours.requester import RequesterBehaviour
+from bots.clock import SYSTEM, Clock
+from bots.clock_watch import ClockWatch
 from bots.config import Config
+from bots.departures import Departures
 from bots.engines import Engine, Model
 from bots.envelopes import Envelopes
 from bots.errors import ClawbotError, Refused, StoreError
@@ -57,17 +59,12 @@ _ECHO_S = 2.0
 OpenTransport = Callable[["Agent"], Transport]
 
 
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Agent:
     """A running agent; also the ``Context`` of its behaviours.
 
     ``run`` goes on until ``stop`` is called or the transport cannot go on. ``synced`` is set once what the
     room's history holds is folded and our announce is on its way, ``barred`` once we know that none of the
-    configured rooms will have us. ``clock`` gives Unix milliseconds,
-    ``entropy`` so many bytes that nobody can foresee.
+    configured rooms will have us. ``entropy`` gives so many bytes that nobody can foresee.
     """
 
     def __init__(
@@ -79,10 +76,11 @@ class Agent:
         open_transport: OpenTransport,
         *,
         recorder: Recorder | None = None,
-        clock: Callable[[], int] = _wall_clock,
+        clock: Clock = SYSTEM,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
+        self.clock_watch = ClockWatch(clock, self._tell)
         self._author = Author(identity, self.now_ms, entropy, self.note)
         self.audit: Audit | None = None
         self.config = config
@@ -102,16 +100,17 @@ class Agent:
         self._parcels = Parcels(config.agent.name, self.mesh)
         self._key_watch = KeyWatch(self._meshes, lambda: self.identity, self._tell)
         self._failure: BaseException | None = None
+        self.departures = Departures(self)
         self.transport = open_transport(self)
         self.artifacts = Artifacts(self.transport, asyncio.sleep)
-        self.outbox = Outbox(store, self.transport, self.now_ms, refused=self._set_aside)
+        self.outbox = Outbox(store, self.transport, clock, refused=self._set_aside)
         self.roster = Roster(self.transport, self.mesh, self.now_ms)
         self.intake = Intake(
-            identity, self.transport, self.mesh, self.now_ms, self.notify, self._opened, self._key_watch.heard
+            identity, self.transport, self.mesh, clock, self.notify, self._opened, self._key_watch.heard
         )
         self.handshakes = HandshakeBehaviour(self, self._current_announce)
         self.presence = PresenceBehaviour(self, self.handshakes)
-        self.requester = RequesterBehaviour(self, self.handshakes.greet)
+        self.requester = RequesterBehaviour(self, self.handshakes)
         self.executor = ExecutorBehaviour(self, self.presence)
         self.people = PeopleBehaviour(self, self.requester)
         self.handling = Handling(self, self._woken, self._watch.renew, self._recorder)
@@ -137,7 +136,14 @@ class Agent:
         return self._watch.models
 
     def now_ms(self) -> int:
-        return self._clock()
+        return self.clock.now_ms()
+
+    def monotonic_ms(self) -> int:
+        return self.clock.monotonic_ms()
+
+    @property
+    def clock_fault(self) -> str:
+        return self.clock_watch.fault
 
     def mesh(self, room: str) -> Mesh:
         """The fold of a room. Raises RemoteProtocolError ``room.mismatch`` for one we were never in."""
@@ -151,6 +157,9 @@ class Agent:
 
     def live_peers(self, room: str) -> Sequence[Peer]:
         return self.roster.live_peers(room)
+
+    def has_left(self, room: str, did: str) -> bool:
+        return self.roster.has_left(room, did)
 
     def acted_upon(self, message: Message) -> bool:
         return self.intake.acted_upon(message)
@@ -242,11 +251,14 @@ class Agent:
         self._work.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, StoreError):
-            # Without its store the agent cannot keep a promise any more.
-            self._failure = self._failure or error
-            self.stop()
+            self._store_failed(error)
         elif error is not None:
             log.error("work failed", exc_info=error)
+
+    def _store_failed(self, error: StoreError) -> None:
+        """Without its store the agent cannot keep a promise any more, and what it has in memory may be on no disk."""
+        self._failure = self._failure or error
+        self.stop()
 
     def shut_out(self, rooms: Collection[str]) -> None:
         """These of the configured rooms will not have us."""
@@ -312,6 +324,7 @@ class Agent:
             if self._recorder is not None:
                 self._recorder.begin(created_ms=self.now_ms(), recorder=self.transport.address)
             self.store.subscribe(self.wake)
+            self.store.on_fault(self._store_failed)
             await self._live(engine)
         finally:
             work = [engine, *self._work]

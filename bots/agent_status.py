@@ -5,8 +5,11 @@ from __future__ import annotations
 from bots.agent import Agent
 from bots.engines import Engine
 from bots.health.reading import Health
+from bots.health.state import Finding
 from bots.requests import AgentStatus
 from clawnet_proto.rendering import clean
+
+_LEFT = "rooms.left"  # which ones is told here alone
 
 
 def agent_status(agent: Agent, health: Health) -> AgentStatus:
@@ -34,7 +37,10 @@ def agent_status(agent: Agent, health: Health) -> AgentStatus:
         changed_devices=tuple(clean(device) for device in encryption.changed),
         health=verdict.status,
         problems=verdict.problems,
-        warnings=verdict.warnings,
+        warnings=(
+            *(finding for finding in verdict.warnings if finding.code != _LEFT),
+            *(Finding(_LEFT, sentence) for sentence in agent.departures.sentences),
+        ),
         stopping=state.stopping,
         uptime_s=int(state.uptime_s),
         sync_age_s=-1 if state.sync_age_s is None else int(state.sync_age_s),

@@ -49,6 +49,13 @@ class MatrixSection(Section, frozen=True, kw_only=True):
     device_name: str = "clawbot"
 
 
+class HttpSection(Section, frozen=True, kw_only=True):
+    """A hub and its rooms, in place of Matrix."""
+
+    hub: str = ""
+    rooms: tuple[str, ...] = ()
+
+
 class EngineSection(Section, frozen=True, kw_only=True):
     """The model runtime."""
 
@@ -126,6 +133,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     agent: AgentSection = AgentSection()
     matrix: MatrixSection = MatrixSection()
+    http: HttpSection = HttpSection()
     engine: EngineSection = EngineSection()
     limits: LimitsSection = LimitsSection()
     people: PeopleSection = PeopleSection()
@@ -213,6 +221,10 @@ user = {user}                # e.g. "@me:matrix.org"
 rooms = {rooms}              # e.g. ["#clawnet:matrix.org"]
 owner = {owner}              # whose invitations and commands are always obeyed
 invites_from = []            # users or servers whose invitations are accepted
+
+[http]                       # a hub in place of a Matrix server: clawbot hub
+hub = {hub}                  # e.g. "https://hub.example.org"; empty: Matrix
+rooms = {hub_rooms}          # e.g. ["clawnet"]
 
 [engine]
 use = {engine}               # auto: Ollama if it answers and has a model, else the embedded llama.cpp; none: no model

@@ -51,7 +51,10 @@ class TaskOpened(Event, frozen=True, kw_only=True, tag="task"):
 
 
 class StageChanged(Event, frozen=True, kw_only=True, tag="stage"):
-    """A stage of a task of ours has a new state, executor or attempt."""
+    """A stage of a task of ours has a new state, executor or attempt.
+
+    From the second attempt on, ``before`` had the stage until this attempt took over.
+    """
 
     task: str
     stage: str
@@ -60,6 +63,9 @@ class StageChanged(Event, frozen=True, kw_only=True, tag="stage"):
     executor: str = ""
     name: str = ""
     detail: str = ""
+    before: str = ""  # did
+    before_name: str = ""
+    before_state: str = ""  # how its attempt ended, as in spec/states.json: "lapsed", "failed", "rejected"
 
 
 class StageText(Event, frozen=True, kw_only=True, tag="text"):

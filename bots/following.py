@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from bots.agent import Agent
+from bots.errors import ClawbotError
 from bots.requests import AnyAnswer, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.transports import Delivery
 
@@ -22,7 +23,10 @@ _LOOK_S = 0.5  # how often one looks whether the transport is online
 
 
 async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -> AsyncIterator[AnyAnswer]:
-    """Stream deliveries for ever. ``room_of`` gives the URI of a room by its name. Raises ClawbotError."""
+    """Stream deliveries until the agent is in the room no more. ``room_of`` gives the URI of a room by its name.
+
+    Raises ClawbotError.
+    """
     news = asyncio.Event()
     own = _Overheard(agent, news.set)
     ends = (agent.store.follow(news.set), agent.overhear(own))
@@ -39,6 +43,8 @@ async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -
                 room = room_of(request.room)
                 yield RoomFollowed(at_ms=agent.now_ms(), room=room)
                 last = agent.store.newest(request.remembered)
+            if why := agent.departures.why(room):
+                raise ClawbotError("room.gone", why, "Start again to watch where the agent is now.")
             for seq, delivery in agent.store.history(last) if room else ():
                 if lost := max(0, min(agent.store.forgotten, seq - 1) - last):
                     yield Missed(at_ms=agent.now_ms(), count=lost)

@@ -123,7 +123,8 @@ class Handling:
     def act(self, item: Received | Question) -> None:
         """Let the behaviours it concerns act upon one thing that arrived. Raises StoreError."""
         agent = self._agent
-        if agent.identity.revocation is not None:
+        room = item.room if isinstance(item, Question) else item.message.envelope.room
+        if agent.identity.revocation is not None or agent.departures.outside(room):
             return
         try:
             if isinstance(item, Question):
@@ -158,7 +159,9 @@ class Handling:
         agent = self._agent
         if agent.identity.revocation is not None:
             return
-        now = agent.now_ms()
+        agent.clock_watch.look()
+        agent.departures.advance()
+        now = agent.monotonic_ms()
         for behaviour in self._behaviours:
             try:
                 behaviour.advance(now)

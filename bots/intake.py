@@ -7,15 +7,18 @@ the rest.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from bots.behaviours import Question, Received
+from bots.clock import Clock
+from bots.complaints import Complaints
 from bots.events import AnyEvent, MessageSeen
+from bots.fair_memory import FairMemory
 from bots.identity import Identity
+from bots.quota import Buckets
 from bots.transports import Delivery, Transport
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
@@ -31,13 +34,14 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED = 65536
 _DEFERRED = 256
+_THREADS_PER_MINUTE = 600  # of one address, whose places in the room are remembered
 
 
 class Intake:
     """The one way in.
 
-    ``own`` is who we are, and what opens what is sealed to us; ``mesh`` gives the fold of a room; ``now_ms`` is the
-    wall clock. ``outsiders`` are the deliveries of the last batch that were refused because their sender is not
+    ``own`` is who we are, and what opens what is sealed to us; ``mesh`` gives the fold of a room.
+    ``outsiders`` are the deliveries of the last batch that were refused because their sender is not
     joined to the room: nothing to remember, for after a restart nobody could tell that they were.
     """
 
@@ -46,7 +50,7 @@ class Intake:
         own: Identity,
         transport: Transport,
         mesh: Callable[[str], Mesh],
-        now_ms: Callable[[], int],
+        clock: Clock,
         notify: Callable[[AnyEvent], None],
         opened: Callable[[str, str], None],
         heard: Callable[..., None],
@@ -55,13 +59,18 @@ class Intake:
         self._seal_keys = (own.seal,)
         self._transport = transport
         self._mesh = mesh
-        self._now_ms = now_ms
+        self._clock = clock
         self._notify = notify
         self._opened = opened
         self._heard = heard
-        self._acted: OrderedDict[str, None] = OrderedDict()
-        self._told: OrderedDict[str, str] = OrderedDict()
-        self._deferred: OrderedDict[tuple[str, str], tuple[Delivery, Message]] = OrderedDict()
+        self._complaints = Complaints(log, clock.monotonic_ms)
+        self._threads = Buckets(_THREADS_PER_MINUTE)
+        self._acted = FairMemory[str](_REMEMBERED)
+        self._told: dict[str, Binding] = {}
+        self._told_of = FairMemory[str](_REMEMBERED)
+        self._deferred: dict[str, tuple[Delivery, Message]] = {}
+        self._deferred_of = FairMemory[str](_DEFERRED)
+        self._rooms: set[str] = set()  # those we took part in; nobody is a member of one that we left
         self.refused = 0
         self.outsiders: set[Delivery] = set()
 
@@ -105,8 +114,12 @@ class Intake:
     def _messages(self, delivery: Delivery, *, quiet: bool) -> list[Message]:
         """The messages of one raw event that were folded."""
         folded = []
+        foreign = not quiet and delivery.plane == "direct" and self._is_foreign(delivery.sender)
         for index, carrier in enumerate(self._transport.carriers(delivery)):
             try:
+                if foreign:
+                    self.outsiders.add(delivery)
+                    raise RemoteProtocolError("binding.outsider")
                 text = msgspec.json.encode(carrier)
                 message = verify(open_carrier(text, self._seal_keys, self._me) if delivery.plane == "direct" else text)
                 self._check(message, delivery)
@@ -127,6 +140,12 @@ class Intake:
             self.outsiders.discard(delivery)
         return folded
 
+    def _is_foreign(self, address: str) -> bool:
+        """Whether an address shares no room with us: nothing it sends is worth opening."""
+        # A room that is being replaced is shown no more, but those in it are no strangers.
+        self._rooms |= {room.uri for room in self._transport.rooms()}
+        return not any(self._transport.is_member(room, address) for room in self._rooms)
+
     def _check(self, message: Message, delivery: Delivery) -> None:
         """Whether it may be folded, by what it says itself. Raises RemoteProtocolError."""
         try:
@@ -136,7 +155,7 @@ class Intake:
             if error.disposition != "ignored" or delivery.plane == "direct":
                 raise
         try:
-            check_time(message, self._now_ms())
+            check_time(message, self._clock.now_ms())
         except RemoteProtocolError as error:
             if error.disposition == "refused":
                 raise
@@ -159,7 +178,10 @@ class Intake:
         self.refused += 1
         event = clean(delivery.event_id) or "a direct event"
         subject = {"event_id": delivery.event_id, "address": delivery.sender, "code": code}
-        log.warning("carrier %d of %s from %s refused: %s", index, event, delivery.sender, reason, extra=subject)
+        what = (index, event, delivery.sender, reason)
+        self._complaints.say(
+            logging.WARNING, delivery.sender, "carrier %d of %s from %s refused: %s", *what, extra=subject
+        )
         self._notify(
             MessageSeen(
                 at_ms=delivery.received_ms,
@@ -178,7 +200,8 @@ class Intake:
         code = self._hindrance(delivery, message)
         self._tell(delivery, message, code)
         binding = self._binding(delivery, message)
-        if message.type == "task.request" and binding == "bound":
+        opens = message.type == "task.request" and binding == "bound"
+        if opens and self._threads.take(delivery.sender, 1, self._clock.monotonic_ms()):
             self._opened(message.id, self._transport.thread_root(delivery))
         if not delivery.live or message.id in self._acted or not self._take_up(delivery, message):
             return None
@@ -194,25 +217,26 @@ class Intake:
         """Remember a copy that may be acted upon, keep one that may be later."""
         code = self._hindrance(delivery, message)
         if not code:
-            self._acted[message.id] = None
-            if len(self._acted) > _REMEMBERED:
-                self._acted.popitem(last=False)
+            self._acted.add(message.id, delivery.sender)
         elif _is_deferred(code):
-            self._deferred[(message.id, delivery.sender)] = (delivery, message)
-            if len(self._deferred) > _DEFERRED:
-                self._deferred.popitem(last=False)
+            key = f"{message.id} {delivery.sender}"
+            self._deferred[key] = (delivery, message)
+            for forgotten in self._deferred_of.add(key, delivery.sender):
+                del self._deferred[forgotten]
         return not code
 
     def _released(self) -> list[tuple[Delivery, Message]]:
         """Deferred copies that lack nothing any more, or never will get it."""
         ready = [key for key, copy in self._deferred.items() if not _is_deferred(self._hindrance(*copy))]
+        for key in ready:
+            self._deferred_of.discard(key)
         return [self._deferred.pop(key) for key in ready]
 
     def _hindrance(self, delivery: Delivery, message: Message) -> str:
         """The code that says why nobody here may act on this copy of a folded message, "" if somebody may."""
         try:
             check_addressing(message, me=self._me, room=delivery.room, plane=delivery.plane)
-            check_time(message, self._now_ms())
+            check_time(message, self._clock.now_ms())
         except RemoteProtocolError as error:
             return error.code
         authority = self._mesh(message.envelope.room).authority(message)
@@ -245,13 +269,14 @@ class Intake:
         if message.sender == self._me or known == binding or mesh.binding(message) != binding:
             return
         self._told[message.id] = binding
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        for forgotten in self._told_of.add(message.id, delivery.sender):
+            del self._told[forgotten]
         if code and code != "recipient.other" and delivery.live:
             meaning = ERRORS[code].meaning
             subject = {"message_id": message.id, "type": message.type, "peer": message.sender, "code": code}
             what = (message.type, message.id, delivery.sender, code, meaning)
-            log.info("%s %s from %s marked %s: %s", *what, extra=subject)
+            text = "%s %s from %s marked %s: %s"
+            self._complaints.say(logging.INFO, delivery.sender, text, *what, extra=subject)
         self._notify(
             seen(
                 message,

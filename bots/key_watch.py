@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 _WORDS = LIMITS.peers
 _WORDS_OF_ONE = 2 * (LIMITS.rotations + 1)
+_SPARED = 64  # places looked at for somebody nobody knows before one who is known is forgotten
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -51,17 +52,30 @@ class KeyWatch:
             self._remind(self._meshes[message.envelope.room], message.sender)
             if peer.body is not None:
                 _remember(self._names, peer.did, peer.name)
-            if not peer.keys.trivial:
+            # Keys are free: of those that never stood for an account nobody needs to hear.
+            if not peer.keys.trivial and (peer.known or peer.did == self._own().did):
                 self._notice(peer, quiet)
 
     def _pass_on(self, message: Message) -> None:
         words = self._words.get(message.sender, {})
         place = (message.envelope.kid, message.type)
         if place in words or len(words) < _WORDS_OF_ONE:
-            _remember(self._words, message.sender, words | {place: message})
+            self._keep(message.sender, words | {place: message})
         for room, mesh in self._meshes.items():
             if room != message.envelope.room:
                 mesh.learn_keys(message)
+
+    def _keep(self, did: str, words: dict[tuple[str, str], Message]) -> None:
+        """Remember words, and forget those of strangers first."""
+        for _ in range(_SPARED):
+            first = next(iter(self._words), did)
+            if len(self._words) < _WORDS or not self._is_known(first):
+                break
+            self._words.move_to_end(first)
+        _remember(self._words, did, words)
+
+    def _is_known(self, did: str) -> bool:
+        return any(did in mesh.peers and mesh.peers[did].known for mesh in self._meshes.values())
 
     def _remind(self, mesh: Mesh, did: str) -> None:
         for word in self._words.get(did, {}).values():

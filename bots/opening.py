@@ -31,10 +31,29 @@ async def open_agent(
     ``password`` is asked only when a login is due; ``record`` is a transcript to write.
     Raises ConfigError, StoreError or EngineError.
     """
+    make_private(state)
+    open_transport = (_hub if config.http.hub else _matrix)(config, state, password)
+    engine = await _engine(config.engine) if with_engine else None
+    store = Store.open(state / "store.sqlite")
+
+    try:
+        recorder = Recorder(record) if record is not None else None
+        agent = Agent(config, identity, store, engine, lambda agent: open_transport(agent, store), recorder=recorder)
+        if config.audit.enabled:
+            agent.attend(open_audit(config, state, lambda: agent.identity, agent.clock, agent.notify))
+        return agent
+    except BaseException:
+        store.close()
+        raise
+
+
+OpenTransport = Callable[[Agent, Store], Transport]
+
+
+def _matrix(config: Config, state: Path, password: Callable[[], str]) -> OpenTransport:
     from bots.transports.matrix.config import MatrixConfig
     from bots.transports.matrix.transport import MatrixTransport
 
-    make_private(state)
     matrix = config.matrix
     settings = MatrixConfig(
         homeserver=matrix.homeserver,
@@ -47,30 +66,43 @@ async def open_agent(
         invites=matrix.invites_from,
     )
     settings.check()
-    engine = await _engine(config.engine) if with_engine else None
-    store = Store.open(state / "store.sqlite")
+    return lambda agent, store: MatrixTransport(
+        settings,
+        state,
+        password,
+        store,
+        agent.now_ms,
+        on_joined=agent.departures.entered,
+        on_online=lambda online: agent.outbox.nudge() if online else None,
+        on_refused=agent.shut_out,
+        on_left=agent.departures.left,
+        on_answer=agent.clock_watch.answered,
+    )
 
-    def open_transport(agent: Agent) -> Transport:
-        return MatrixTransport(
-            settings,
-            state,
-            password,
-            store,
-            agent.now_ms,
-            on_joined=lambda room: agent.wake(),
-            on_online=lambda online: agent.outbox.nudge() if online else None,
-            on_refused=agent.shut_out,
-        )
 
-    try:
-        recorder = Recorder(record) if record is not None else None
-        agent = Agent(config, identity, store, engine, open_transport, recorder=recorder)
-        if config.audit.enabled:
-            agent.attend(open_audit(config, state, lambda: agent.identity, agent.now_ms, agent.notify))
-        return agent
-    except BaseException:
-        store.close()
-        raise
+def _hub(config: Config, _state: Path, _password: Callable[[], str]) -> OpenTransport:
+    from bots.hub.names import base
+    from bots.transports.http.config import HttpConfig
+    from bots.transports.http.transport import HttpTransport
+
+    settings = HttpConfig(hub=base(config.http.hub), rooms=config.http.rooms)
+    settings.check()
+    return lambda agent, store: HttpTransport(
+        settings,
+        lambda: agent.identity,
+        store,
+        agent.now_ms,
+        on_joined=agent.departures.entered,
+        on_online=lambda online: agent.outbox.nudge() if online else None,
+        on_answer=agent.clock_watch.answered,
+        on_missing=lambda: announce_anew(agent),
+    )
+
+
+def announce_anew(agent: Agent) -> None:
+    """Say who we are once more: the hub has lost it."""
+    if agent.identity.revocation is None:
+        agent.presence.renew()
 
 
 async def _engine(settings: EngineSection) -> Engine | None:

@@ -12,10 +12,12 @@ import json
 import logging
 import random
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 
+from bots.clock import Clock
 from bots.errors import Refused, RetryLater
 from bots.store import Batch, Entry, Lane, Store
 from bots.transports import Parcel, Plane, Transport
@@ -46,18 +48,19 @@ class OutboxHealth(msgspec.Struct, frozen=True):
 class Outbox:
     """The queue of one transport. ``run`` must be going for anything to be sent.
 
-    ``clock`` gives Unix milliseconds. ``refused`` is called with the entries that were set aside and
-    the reason. A transport says by the last part of a ``RetryLater`` code what happened:
-    ``rate_limited`` holds back the whole plane, ``server_error`` counts against the batch, and
-    anything else holds back that destination alone. Of ``Refused``, ``bad_content`` and ``too_large``
-    make the entries of a batch go one by one, so that a bad one never takes others down with it.
+    What is queued outlives a run, so it is kept with the times of the wall clock; what was added in this run expires
+    by the monotonic one. ``refused`` is called with the entries that were set aside and the reason. A transport says
+    by the last part of a ``RetryLater`` code what happened: ``rate_limited`` holds back the whole plane,
+    ``server_error`` counts against the batch, and anything else holds back that destination alone. Of ``Refused``,
+    ``bad_content`` and ``too_large`` make the entries of a batch go one by one, so that a bad one never takes others
+    down with it.
     """
 
     def __init__(
         self,
         store: Store,
         transport: Transport,
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         refused: RefusedHook | None = None,
         backoff_s: tuple[float, float] = (1.0, 60.0),
@@ -80,6 +83,7 @@ class Outbox:
         self._held: dict[Lane | Plane, float] = {}  # until when, by the loop's clock
         self._tries: dict[Lane | Plane, int] = {}
         self._failure: BaseException | None = None
+        self._due: dict[int, int] = {}  # row that was added in this run -> when it expires, by the monotonic clock
         self.newest: dict[str, str] = {}  # room -> the event that our newest words there became
 
     def add(self, *entries: Entry) -> None:
@@ -93,10 +97,17 @@ class Outbox:
             if entry.plane == "direct" and not (entry.address and entry.carrier):
                 raise ValueError("an entry for a peer needs the peer's address and a carrier")
         with self._store.transaction():
-            self._rows.add(self._name, entries, self._clock())
+            self._add(entries)
             if self._running and self._store.durable:
                 self._store.before_commit(self._form_free)
             self._store.after_commit(self._wake.set)
+
+    def _add(self, entries: Sequence[Entry]) -> None:
+        now_ms, monotonic_ms = self._clock.now_ms(), self._clock.monotonic_ms()
+        rows = self._rows.add(self._name, entries, now_ms)
+        lives = {row: entry.expires_ms - now_ms for row, entry in zip(rows, entries, strict=True) if entry.expires_ms}
+        due = {row: monotonic_ms + life_ms for row, life_ms in lives.items()}
+        self._store.after_commit(partial(self._due.update, due))
 
     async def run(self) -> None:
         """Send what is queued until cancelled. Raises Fatal, StoreError."""
@@ -139,18 +150,31 @@ class Outbox:
     def health(self) -> OutboxHealth:
         """Counters for people and supervisors."""
         queued, oldest_ms, refused = self._rows.counts(self._name)
-        age_ms = 0 if oldest_ms is None else max(0, self._clock() - oldest_ms)
+        age_ms = 0 if oldest_ms is None else max(0, self._clock.now_ms() - oldest_ms)
         return OutboxHealth(queued, age_ms / 1000, refused)
 
     # --- choosing ---
 
     def _start_sends(self) -> None:
-        if dropped := self._rows.drop_expired(self._name, self._clock()):
-            log.info("%d queued messages expired before they could be sent", dropped)
+        if dropped := self._rows.drop(self._name, self._expired()):
+            log.info("%d queued messages expired before they could be sent", len(dropped))
+            self._forget(dropped)
             self._settled.set()
         for lane in self._free_lanes():
             batch = self._rows.open_batch(self._name, lane) or self._form(lane)
             self._busy[lane] = asyncio.create_task(self._send(batch), name=f"send {batch.txn}")
+
+    def _expired(self) -> set[int]:
+        """The rows that need not be sent any more."""
+        monotonic_ms = self._clock.monotonic_ms()
+        expired = {row for row, due_ms in self._due.items() if due_ms <= monotonic_ms}
+        # Of an earlier run only the wall clock tells how long ago it was.
+        expired.update(row for row in self._rows.expired(self._name, self._clock.now_ms()) if row not in self._due)
+        return expired
+
+    def _forget(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            self._due.pop(row, None)
 
     def _free_lanes(self) -> Iterator[Lane]:
         """The destinations that something waits for and that can take it now."""
@@ -228,6 +252,7 @@ class Outbox:
             self._rows.sent(batch)
             if event_id and conversation and self._store.thread_root(conversation) is None:
                 self._store.set_thread_root(conversation, batch.root or event_id)
+        self._forget(row for row, _ in batch.entries)
         if event_id:
             self.newest[batch.lane.room] = event_id
         self._tries.pop(batch.lane, None)
@@ -257,6 +282,7 @@ class Outbox:
             self._rows.dissolve(batch)
             return
         self._rows.refuse(batch, f"{error.code}: {error.message}")
+        self._forget(row for row, _ in batch.entries)
         log.error("%d messages were set aside: %s", len(batch.entries), error)
         if self._refused is not None:
             self._refused([entry for _, entry in batch.entries], error)

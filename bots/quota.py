@@ -37,6 +37,28 @@ class Bucket:
         self.level = min(self.capacity, self.level + amount)
 
 
+class Buckets:
+    """A bucket for each of those who came last, so that nobody uses up what is there for others."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def of(self, key: str, now_ms: int) -> Bucket:
+        """The bucket of a key; ``capacity`` a minute."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(self._capacity, now_ms)
+            if len(self._buckets) > _REMEMBERED:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return bucket
+
+    def take(self, key: str, amount: int, now_ms: int) -> bool:
+        """Take ``amount`` from the bucket of a key if it is there."""
+        return self.of(key, now_ms).take(amount, now_ms)
+
+
 def homeserver_of(address: str) -> str:
     """The server part of a Matrix address URI."""
     return address.partition(":")[2].partition(":")[2] if address.startswith("matrix:u/") else address
@@ -58,17 +80,17 @@ class Quotas:
         # Where the owner lists friends, strangers leave half of everything to them.
         share = limits.tokens_per_minute // 2 if limits.listed else limits.tokens_per_minute
         self._strangers_tokens = Bucket(share, now_ms)
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._addresses = Buckets(limits.tasks_per_minute_address)
+        self._homeservers = Buckets(limits.tasks_per_minute_homeserver)
 
     def admit(self, address: str, tokens: int, now_ms: int) -> str:
         """ "" and the charge is made, or the quota that refuses and nothing is charged."""
-        limits = self._limits
         charges = [
-            ("address", self._bucket(f"a {address}", limits.tasks_per_minute_address, now_ms), 1),
-            ("homeserver", self._bucket(f"h {homeserver_of(address)}", limits.tasks_per_minute_homeserver, now_ms), 1),
+            ("address", self._addresses.of(address, now_ms), 1),
+            ("homeserver", self._homeservers.of(homeserver_of(address), now_ms), 1),
             ("tokens_per_minute", self._tokens, tokens),
         ]
-        if not is_listed(address, limits.listed):
+        if not is_listed(address, self._limits.listed):
             charges[:0] = [("strangers", self._strangers, 1), ("strangers", self._strangers_tokens, tokens)]
         taken: list[tuple[Bucket, int]] = []
         for name, bucket, amount in charges:
@@ -84,12 +106,3 @@ class Quotas:
         self._tokens.give_back(tokens)
         if not is_listed(address, self._limits.listed):
             self._strangers_tokens.give_back(tokens)
-
-    def _bucket(self, key: str, capacity: int, now_ms: int) -> Bucket:
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = Bucket(capacity, now_ms)
-            if len(self._buckets) > _REMEMBERED:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        return bucket

@@ -16,6 +16,7 @@ from clawnet_proto.mesh import Peer
 
 OFFERS_PER_WAVE = 3
 WAVE_MS = 2000
+WAVES = 6
 
 
 def capable(announce: presence.Announce, stage: task.Stage) -> bool:
@@ -77,6 +78,12 @@ def place(key: str, did: str, own: float, others: Iterable[tuple[str, float]], m
         if before >= most:
             return None
     return before
+
+
+def turn_ms(rank: int) -> int:
+    """How long after a request the peer of a rank offers: ever later, so that one nobody awards draws few offers."""
+    wave = rank // OFFERS_PER_WAVE
+    return WAVE_MS << (wave - 1) if wave else 0
 
 
 def stage_key(request_id: str, stage: str) -> str:

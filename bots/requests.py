@@ -103,6 +103,7 @@ class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
     address: str
     bound: bool
     live: bool
+    early: bool = False  # its announce lies in the future: its clock is wrong, or ours
     me: bool = False
     conflict: bool = False
     standing: Literal["good", "disputed", "revoked"] = "good"
@@ -119,6 +120,15 @@ class PeerSeen(Event, frozen=True, kw_only=True, tag="peer"):
     last_sent_ms: int = 0
 
 
+class AttemptSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a stage that somebody took over."""
+
+    attempt: int
+    state: str
+    executor: str
+    name: str
+
+
 class StageSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A stage of a task as the fold knows it."""
 
@@ -127,6 +137,7 @@ class StageSeen(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 0
     executor: str = ""
     name: str = ""
+    before: tuple[AttemptSeen, ...] = ()  # the attempts before this one
 
 
 class TaskSeen(Event, frozen=True, kw_only=True, tag="task_state"):

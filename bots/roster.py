@@ -14,6 +14,7 @@ from bots.transports import Transport
 from clawnet_proto.mesh import Mesh, Peer
 
 _FRESH_MS = 250  # how late we may notice that an announce expired or a member left
+_COUNTED_IN_A_MS = 16  # so many peers: in a big room not every announce is worth a look at everybody
 
 
 class _Counted(msgspec.Struct, frozen=True):
@@ -37,14 +38,23 @@ class Roster:
         """Bound live peers that are joined to the room, by did. Raises RemoteProtocolError ``room.mismatch``."""
         mesh, now = self._mesh(room), self._now_ms()
         counted = self._counted.get(room)
-        if (
-            counted is None
-            or counted.presence_changes != mesh.presence_changes
-            or not 0 <= now - counted.at_ms < _FRESH_MS
-        ):
+        if counted is None or not self._is_fresh(counted, mesh, now):
             peers = tuple(peer for peer in mesh.live_peers(now) if self.is_joined(room, peer))
-            counted = self._counted[room] = _Counted(now, mesh.presence_changes, peers)
+            counted = _Counted(now, mesh.presence_changes, peers)
+            if self._transport.online:  # before that nobody knows who is joined
+                self._counted[room] = counted
         return counted.peers
+
+    @staticmethod
+    def _is_fresh(counted: _Counted, mesh: Mesh, now_ms: int) -> bool:
+        same = counted.presence_changes == mesh.presence_changes
+        return 0 <= now_ms - counted.at_ms < (_FRESH_MS if same else len(counted.peers) // _COUNTED_IN_A_MS)
+
+    def has_left(self, room: str, did: str) -> bool:
+        """Whether a peer that was here is not joined any more, by the word of who is joined itself."""
+        peer = self._mesh(room).peers.get(did)
+        here = self._transport.is_member(room, self._transport.address)
+        return here and peer is not None and bool(peer.addresses) and not self.is_joined(room, peer)
 
     def is_joined(self, room: str, peer: Peer) -> bool:
         """Whether an account that the peer has proven is joined to the room."""

@@ -13,7 +13,7 @@ from bots.agent import Agent
 from bots.agent_status import agent_status
 from bots.behaviours.requester import Order
 from bots.errors import ClawbotError, ConfigError
-from bots.events import AnyEvent, Notice, TaskEnded
+from bots.events import AnyEvent, MessageSeen, Notice, TaskEnded
 from bots.following import follow
 from bots.health.reading import Health
 from bots.identity import Identity
@@ -23,6 +23,7 @@ from bots.requests import (
     AnyAnswer,
     AnyRequest,
     Ask,
+    AttemptSeen,
     Cancel,
     Follow,
     IdentityState,
@@ -105,6 +106,8 @@ class Service:
                 "ask.too_long", f"The question has {size} bytes; {most} are possible.", "Ask for less at once."
             )
         room = self._room(request.room)
+        if fault := agent.clock_fault:
+            yield Notice(at_ms=agent.now_ms(), text=fault)
         for notice in self._privacy(room, request.private):
             yield notice
         kind, able = self._kind(room, request)
@@ -127,7 +130,9 @@ class Service:
             timeout_ms=request.timeout_s * 1000,
             preferences=self._preferences(room, request),
         )
-        with _Events(agent) as events:
+        task_id = ""
+        # What else goes on in a busy room must not crowd out the answer.
+        with _Events(agent, lambda event: not isinstance(event, MessageSeen) or event.thread == task_id) as events:
             task_id = agent.requester.request(order)
             ended = False
             try:
@@ -254,6 +259,7 @@ class Service:
             at_ms=now, did=peer.did, name=_name(peer), kind=body.kind, role=body.role, room=room,
             address=body.addresses[0].uri, bound=peer.bound,
             live=peer.live(now) and agent.roster.is_joined(room, peer), conflict=conflict,
+            early=peer.announce is not None and peer.announce.envelope.sent_ms > now and not peer.live(now),
             rotations=len(peer.keys.chain) - 1, equivocates=peer.equivocates,
             me=peer.did == agent.identity.did, capabilities=body.capabilities,
             models=tuple(clean(model.name, limit=64) for model in body.models), wants=body.wants,
@@ -278,6 +284,13 @@ class Service:
                     stage=name, state=stage.state, attempt=stage.current.number if stage.current else 0,
                     executor=stage.current.executor if stage.current else "",
                     name=clean(mesh.name_of(stage.current.executor), limit=64) if stage.current else "",
+                    before=tuple(
+                        AttemptSeen(
+                            attempt=attempt.number, state=attempt.state, executor=attempt.executor,
+                            name=clean(mesh.name_of(attempt.executor), limit=64),
+                        )
+                        for attempt in stage.attempts.values() if attempt is not stage.current
+                    ),
                 )
                 for name, stage in view.stages.items()
             ),
@@ -356,8 +369,9 @@ def _name(peer: Peer) -> str:
 class _Events:
     """The events of an agent as an async iterator, bounded: a watcher that sleeps misses the oldest."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, wanted: Callable[[AnyEvent], bool] = lambda event: True) -> None:
         self._agent = agent
+        self._wanted = wanted
         self._queue: asyncio.Queue[AnyEvent] = asyncio.Queue()
         self._end: Callable[[], None] = lambda: None
 
@@ -369,6 +383,8 @@ class _Events:
         self._end()
 
     def _put(self, event: AnyEvent) -> None:
+        if not self._wanted(event):
+            return
         if self._queue.qsize() >= _QUEUE:
             self._queue.get_nowait()
         self._queue.put_nowait(event)

@@ -36,6 +36,15 @@ def check_lifetime(message: Message) -> None:
         raise RemoteProtocolError("time.lifetime")
 
 
+def is_in_time(message: Message, now_ms: int) -> bool:
+    """Whether its time allows acting upon it."""
+    try:
+        check_time(message, now_ms)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
 def check_time(message: Message, now_ms: int) -> None:
     """Lifetime, skew, expiry. Raises RemoteProtocolError ``time.lifetime``, ``time.future`` or ``time.expired``."""
     check_lifetime(message)

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from heapq import heappop, heappush
 from typing import Literal
 
-import msgspec
 from msgspec import UNSET
 
 from clawnet_proto.errors import RemoteProtocolError
-from clawnet_proto.families import presence
+from clawnet_proto.families import presence, task
 from clawnet_proto.families.task_state import TaskView
-from clawnet_proto.key_history import KeyHistory, Standing
+from clawnet_proto.key_history import KeyHistory
+from clawnet_proto.lowest import Lowest
 from clawnet_proto.message import Message
 from clawnet_proto.origins import Origins
+from clawnet_proto.peer import Peer
+from clawnet_proto.shares import Shares
 from clawnet_proto.specification import LIMITS, TYPES
 from clawnet_proto.thread import Thread
 from clawnet_proto.waiting import Waiting
+
+__all__ = ["Binding", "Folded", "Mesh", "Peer"]
 
 Binding = Literal["bound", "unbound", "relayed"]
 Folded = Literal["new", "duplicate"]
@@ -34,64 +37,14 @@ _IDENTITIES_PER_ADDRESS = 8
 _UNPROVEN_PER_ADDRESS = 32
 
 
-class Peer(msgspec.Struct, kw_only=True):
-    """What the room knows of one identity."""
-
-    did: str
-    keys: KeyHistory
-    announce: Message | None = None  # the highest revision, from a bound address if there is one
-    bound: bool = False  # an address the announce names has sent it
-    addresses: set[str] = msgspec.field(default_factory=set)  # proven by bound announces
-    known: set[str] = msgspec.field(default_factory=set)  # addresses it ever proved, by any key, that remember it
-    left_revision: int = -1
-    sent: dict[str, int] = msgspec.field(default_factory=dict)  # the latest sent_ms by each key of its chain
-    newest: tuple[int, frozenset[str]] = (-1, frozenset())  # the highest revision seen, ids of its announces
-
-    @property
-    def standing(self) -> Standing:
-        """Whether its keys are in order: "good", "disputed" or "revoked"."""
-        return self.keys.standing
-
-    @property
-    def last_sent_ms(self) -> int:
-        """When it last spoke by the key it has now."""
-        return self.sent.get(self.keys.key, 0)
-
-    @property
-    def equivocates(self) -> bool:
-        """It signed two announces with one revision."""
-        return len(self.newest[1]) > 1
-
-    @property
-    def body(self) -> presence.Announce | None:
-        return None if self.announce is None else self.announce.body
-
-    @property
-    def name(self) -> str:
-        return self.did[-8:] if self.body is None else self.body.name
-
-    def heard(self, message: Message) -> None:
-        """Note when it spoke. Of each key by itself: a dispute may give an earlier one its place back."""
-        kid = message.envelope.kid
-        if kid in self.keys.chain:
-            self.sent[kid] = max(self.sent.get(kid, 0), message.envelope.sent_ms)
-
-    def copy(self) -> Peer:
-        return msgspec.structs.replace(
-            self, keys=self.keys.copy(), addresses=self.addresses.copy(), known=self.known.copy(), sent=self.sent.copy()
-        )
-
-    def live(self, now_ms: int) -> bool:
-        """It announced itself, has not left, and its announce has neither expired nor come from the future."""
-        if self.announce is None or self.announce.body.revision <= self.left_revision:
-            return False
-        envelope = self.announce.envelope
-        return envelope.sent_ms - TYPES[envelope.type].skew_ms <= now_ms < envelope.expires_ms
-
-
 def _rotation(did: str, kid: str) -> str:
     """What the messages by a key wait for until a rotate proves it; never the id of a message."""
     return f"{did} {kid}"
+
+
+def _asked_for(request: Message) -> str:
+    behalf = request.body.on_behalf_of
+    return behalf.event if isinstance(behalf, task.OnBehalfOf) else ""
 
 
 class Mesh:
@@ -108,8 +61,9 @@ class Mesh:
         # Anybody can name any sender, so what waits for a rotation must not displace what waits for a request.
         self._unasked = Waiting(LIMITS.waiting_messages, LIMITS.waiting_messages + 1, self._origins.forget)
         self._unproven = Waiting(LIMITS.waiting_messages, _UNPROVEN_PER_ADDRESS, self._origins.forget)
-        self._ages: list[tuple[int, str]] = []  # a heap: the oldest task first
-        self._size = 0  # bytes of all tasks
+        self._shares = Shares()
+        self._asked_for: dict[str, list[str]] = {}  # by the event of a person, tasks on whose behalf they are
+        self._silent = Lowest(self._rank)
         self._holders: dict[str, set[str]] = {}
         self._known: dict[str, dict[str, None]] = {}  # by address, who ever proved it
 
@@ -126,6 +80,7 @@ class Mesh:
             return "duplicate"
         self._fold(message, address)
         self._origins.add(message.id, address)
+        self._shares.deliver(message.id, address)
         return "duplicate" if origins else "new"
 
     def _fold(self, message: Message, address: str) -> None:
@@ -145,7 +100,7 @@ class Mesh:
             self._add_presence(peer, message, address)
         # A dispute is final: what another key says after it never counts.
         if family == "task" and kid in peer.keys.chain:
-            self._add_task(message)
+            self._add_task(message, address)
 
     def _add_identity(self, message: Message) -> None:
         peer = self._peer(message.sender)
@@ -168,6 +123,7 @@ class Mesh:
     def _rejudge(self, peer: Peer, *, renewed: bool = False) -> None:
         """What the keys of an identity may say has changed: presence begins anew, tasks are derived anew."""
         self.presence_changes += 1
+        self._silent.lowered(peer.did)
         if renewed or peer.standing != "good":
             for address in tuple(peer.addresses):
                 self._unbind(peer.did, address)
@@ -195,11 +151,17 @@ class Mesh:
             if len(self.peers) >= LIMITS.peers:
                 self._forget_peer()
             peer = self.peers[did] = Peer(did=did, keys=KeyHistory(did))
+            self._silent.lowered(did)
         return peer
 
+    def _rank(self, did: str) -> tuple[bool, int, str]:
+        """Who is to be forgotten first has the lowest: free keys displace nobody who ever proved an address."""
+        peer = self.peers[did]
+        return bool(peer.known), peer.last_sent_ms, did
+
     def _forget_peer(self) -> None:
-        """Make room: free keys displace nobody who ever proved an address, nor what is known of his keys."""
-        did = min(self.peers, key=lambda did: (bool(self.peers[did].known), self.peers[did].last_sent_ms, did))
+        """Make room, also by what is known of somebody's keys."""
+        did = self._silent.of(self.peers)
         for address in tuple(self.peers[did].addresses):
             self._unbind(did, address)
         forgotten = self.peers.pop(did)
@@ -240,6 +202,7 @@ class Mesh:
             first = next(iter(known))
             del known[first]
             self.peers[first].known.discard(address)
+            self._silent.lowered(first)
         known[peer.did] = None
         peer.known.add(address)
 
@@ -252,12 +215,12 @@ class Mesh:
         peer.addresses.discard(address)
         peer.bound = bool(peer.addresses)
 
-    def _add_task(self, message: Message) -> None:
+    def _add_task(self, message: Message, address: str) -> None:
         thread_id = message.id if message.type == "task.request" else str(message.envelope.thread)
         thread = self._threads.get(thread_id)
         if message.type == "task.request":
             if thread is None:
-                self._open_thread(message)
+                self._open_thread(message, address)
         elif thread is not None:
             if thread_id not in self._own:
                 thread = self._threads[thread_id] = thread.copy()
@@ -265,28 +228,31 @@ class Mesh:
             before = thread.size
             if thread.add(message, counts=self._counts(message)):
                 self._views.pop(thread_id, None)
-            self._size += thread.size - before
+            self._shares.grow(thread_id, thread.size - before)
             self._forget_tasks()
         else:
-            self._unasked.add(thread_id, message, "")  # who delivered it is of no account there
+            self._unasked.add(thread_id, message, address)
 
-    def _open_thread(self, request: Message) -> None:
+    def _open_thread(self, request: Message, address: str) -> None:
         thread = self._threads[request.id] = Thread(request)
         self._own.add(request.id)
+        if event := _asked_for(request):
+            self._asked_for.setdefault(event, []).append(request.id)
         for message, _ in self._unasked.release(request.id):
             with suppress(RemoteProtocolError):
                 thread.add(message, counts=self._counts(message))
-        self._size += thread.size
-        heappush(self._ages, thread.age)
+        self._shares.add(address, thread.age, thread.size)
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
-        """Which tasks stay does not depend on their order of arrival: the new one may be the oldest."""
-        while self._threads and (len(self._threads) > LIMITS.tasks or self._size > LIMITS.fold_bytes):
-            _, oldest = heappop(self._ages)
-            self._size -= self._threads.pop(oldest).size
-            self._own.discard(oldest)
-            self._views.pop(oldest, None)
+        """Whoever asks for most makes room, by his oldest tasks: the new one may be that."""
+        for task_id in self._shares.overflow(LIMITS.tasks, LIMITS.fold_bytes):
+            if event := _asked_for(self._threads.pop(task_id).request):
+                self._asked_for[event].remove(task_id)
+                if not self._asked_for[event]:
+                    del self._asked_for[event]
+            self._own.discard(task_id)
+            self._views.pop(task_id, None)
 
     def has_task(self, task_id: str) -> bool:
         """Whether the request of a task has arrived."""
@@ -302,6 +268,18 @@ class Mesh:
         for thread in sorted(self._threads.values(), key=lambda thread: thread.age):
             if self._counts(thread.request):
                 yield self._view(thread)
+
+    def find_task(self, prefix: str) -> TaskView | None:
+        """Of the tasks whose ids begin so the one that was requested first."""
+        ages = (thread.age for task_id, thread in self._threads.items() if task_id.startswith(prefix))
+        for _, task_id in sorted(ages):
+            if (view := self.task(task_id)) is not None:
+                return view
+        return None
+
+    def asked_for(self, event: str) -> list[TaskView]:
+        """The tasks on behalf of whoever wrote this event, by id."""
+        return [view for task_id in sorted(self._asked_for.get(event, ())) if (view := self.task(task_id)) is not None]
 
     def _view(self, thread: Thread) -> TaskView:
         view = self._views.get(thread.id)
@@ -325,7 +303,9 @@ class Mesh:
         peer = self.peers.get(message.sender)
         if peer is None or not peer.addresses:
             return "unbound"
-        return "relayed" if peer.addresses.isdisjoint(self._origins.get(message.id)) else "bound"
+        # Ids are forgotten as others come, who delivered a request is not.
+        origins = self._origins.get(message.id) or self._shares.carriers(message.id)
+        return "relayed" if peer.addresses.isdisjoint(origins) else "bound"
 
     def name_of(self, did: str) -> str:
         """The announced name, or the end of the identity."""
@@ -342,12 +322,14 @@ class Mesh:
 
     def live_peers(self, now_ms: int) -> list[Peer]:
         """Bound live peers, one for each address: who may be counted upon (by did)."""
-        holders: dict[str, Peer] = {}
-        for peer in sorted(self.peers.values(), key=lambda peer: (-peer.last_sent_ms, peer.did)):
-            if peer.bound and peer.live(now_ms):
-                for address in peer.addresses:
-                    holders.setdefault(address, peer)
-        return sorted({peer.did: peer for peer in holders.values()}.values(), key=lambda peer: peer.did)
+        found: dict[str, Peer] = {}
+        for dids in self._holders.values():
+            live = [peer for did in dids if (peer := self.peers[did]).live(now_ms)]
+            if live:
+                # Who spoke last.
+                peer = live[0] if len(live) == 1 else min(live, key=lambda peer: (-peer.last_sent_ms, peer.did))
+                found[peer.did] = peer
+        return [found[did] for did in sorted(found)]
 
     def direct_address(self, did: str) -> presence.Address | None:
         """Where a bound peer takes direct messages."""
@@ -381,7 +363,8 @@ class Mesh:
         other._threads, other._views = self._threads.copy(), self._views.copy()
         other._unasked = self._unasked.copy(other._origins.forget)
         other._unproven = self._unproven.copy(other._origins.forget)
-        other._ages, other._size = self._ages.copy(), self._size
+        other._shares = self._shares.copy()
+        other._asked_for = {event: tasks.copy() for event, tasks in self._asked_for.items()}
         other._holders = {address: dids.copy() for address, dids in self._holders.items()}
         other._known = {address: dids.copy() for address, dids in self._known.items()}
         return other

@@ -11,6 +11,9 @@ from clawnet_proto.packed import Packed
 from clawnet_proto.specification import LIMITS
 from clawnet_proto.wire import present
 
+# Of those who were awarded nothing, together: what comes ahead of its award must fit, and no more.
+_STRANGE_BYTES = 8 * LIMITS.envelope_bytes
+
 Speaker = tuple[str, str]  # sender and kid: a key that was given up fills up no place but its own
 
 
@@ -77,16 +80,34 @@ class Thread:
         self.size += message.size - (kept.size if kept is not None else 0)
         if ours and counts and message.type == "task.award":
             self._awarded = self._awarded.union(present(message.envelope.recipients, ()))
+        elif not ours and message.sender not in self._awarded:
+            self._hush()
         return True
 
     def _make_room(self) -> None:
-        others = [speaker for speaker in self._said if speaker[0] != self.requester]
-        if len(others) < LIMITS.senders_per_task:
+        others = sum(sender != self.requester for sender, _ in self._said)
+        if others < LIMITS.senders_per_task:
             return
-        strangers = [speaker for speaker in others if speaker[0] not in self._awarded]
+        strangers = self._strangers()
         if not strangers:
             raise RemoteProtocolError("state.full", "senders of one task")
-        self.size -= sum(message.size for message in self._said.pop(min(strangers)).values())
+        self.size -= self._bytes_of(min(strangers))
+        del self._said[min(strangers)]
+
+    def _hush(self) -> None:
+        """Strangers say little in a task, however many they are."""
+        sizes = {speaker: self._bytes_of(speaker) for speaker in self._strangers()}
+        while sum(sizes.values()) > _STRANGE_BYTES:
+            del self._said[min(sizes)]
+            self.size -= sizes.pop(min(sizes))
+
+    def _strangers(self) -> list[Speaker]:
+        """Those who were awarded nothing."""
+        heard = {self.requester, *self._awarded}
+        return [speaker for speaker in self._said if speaker[0] not in heard]
+
+    def _bytes_of(self, speaker: Speaker) -> int:
+        return sum(message.size for message in self._said[speaker].values())
 
     def progress(self, sender: str, kid: str, stage: str, attempt: int) -> Message | None:
         """The newest progress of an attempt by this key."""

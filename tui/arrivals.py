@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -28,11 +28,17 @@ class Words(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-Outcome: TypeAlias = Message | RemoteProtocolError | Words
+class Unread(msgspec.Struct, frozen=True, gc=False):
+    """An encrypted event whose key has not come: nobody here knows what it holds."""
+
+
+UNREAD: Final = "encryption.unread"  # the code of such a line
+
+Outcome: TypeAlias = Message | RemoteProtocolError | Words | Unread
 
 
 class Checked(msgspec.Struct, frozen=True, gc=False):
-    """An arrival with one outcome for each carrier in it, in order, or one ``Words``; none for what is neither."""
+    """An arrival with one outcome for each carrier in it, in order, or one ``Words`` or ``Unread``; else none."""
 
     arrival: Arrival
     outcomes: tuple[Outcome, ...]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clawnet_proto.bindings import CARRIERS, WORDS
+from clawnet_proto.bindings import CARRIERS, ENCRYPTED, WORDS
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.freshness import check_addressing, check_time
@@ -15,7 +15,7 @@ from clawnet_proto.message import Message
 from clawnet_proto.sealed_carrier import open_carrier
 from clawnet_proto.specification import TYPES
 from clawnet_proto.wire import present
-from tui.arrivals import Arrival, Checked, Outcome, Words
+from tui.arrivals import Arrival, Checked, Outcome, Unread, Words
 from tui.sources import Key
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,11 @@ def _outcomes(arrival: Arrival, key: Key | None) -> tuple[Outcome, ...]:
     found = CARRIERS[arrival.transport](arrival.event, arrival.plane) if arrival.transport in CARRIERS else []
     if found:
         return tuple(_judge(carrier, arrival, key) for carrier in found)
-    words = WORDS[arrival.transport](arrival.event) if arrival.plane == "room" and arrival.transport in WORDS else ""
-    return (Words(words),) if words else ()
+    if arrival.plane != "room" or arrival.transport not in WORDS:
+        return ()
+    if words := WORDS[arrival.transport](arrival.event):
+        return (Words(words),)
+    return (Unread(),) if ENCRYPTED[arrival.transport](arrival.event) else ()
 
 
 def raw_carrier(arrival: Arrival, index: int) -> object:

@@ -28,7 +28,8 @@ PROOFS: Final[Mapping[Verdict, str]] = {
     "relayed": "The signature holds, but somebody else's account delivered the message: "
     "it is shown, and nobody acts on it.",
     "invalid": "It was refused and counts for nothing.",
-    "unopened": "It is sealed to somebody else: without that key nobody can read it, nor check who signed it.",
+    "unopened": "It is sealed to somebody else, or encrypted: without its key nobody can read it, nor check who "
+    "signed it.",
     "unsigned": "Words of a person, without a signature: only the homeserver says who wrote them.",
     "pending": "Its signature is still to be checked: nothing is known of it yet.",
 }

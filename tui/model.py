@@ -19,7 +19,7 @@ from clawnet_proto.signing import digest
 from clawnet_proto.specification import TYPES
 from clawnet_proto.wire import present
 from tui.agent_rows import agent_rows, edge_rows
-from tui.arrivals import Arrival, Checked, Words
+from tui.arrivals import UNREAD, Arrival, Checked, Unread, Words
 from tui.grounds import Grounds
 from tui.task_rows import TaskRows
 from tui.views import AgentRow, Counts, EdgeRow, Entry, Pulse, Snapshot, TaskRow, Verdict
@@ -31,6 +31,7 @@ _EARLY = 1000
 _REST_AFTER = 2000  # messages; a task that did not change since is packed, and takes a quarter of the room
 _HISTORY_BYTES = 32 << 20  # of raw events, whatever their number
 _PENDING_SHOWN = 50
+_UNREAD_PLACE = -1  # of what an event holds that is still encrypted: what it says may come later
 # How old rows may be: making them at every frame would cost more than drawing them.
 _AGENTS_EVERY_MS = 250
 _AGENTS_IDLE_MS = 1000  # when nobody's presence changed; time passes all the same
@@ -108,6 +109,10 @@ class Model:
                 if self._is_new(arrival, index):
                     self._tally.unsigned += 1
                     self._append(Entry(seq=self._next(), arrival=arrival, words=outcome.text))
+            elif isinstance(outcome, Unread):
+                if self._is_new(arrival, _UNREAD_PLACE):
+                    self._tally.unopened += 1
+                    self._append(Entry(seq=self._next(), arrival=arrival, code=UNREAD))
             else:
                 self._refuse(arrival, index, outcome)
 
@@ -253,7 +258,7 @@ class Model:
             refused = self.mesh.authority(entry.message) in _REFUSING
             return "invalid" if refused else self.mesh.binding(entry.message)
         if entry.code:
-            return "unopened" if entry.code == "sealed.unopened" else "invalid"
+            return "unopened" if entry.code in ("sealed.unopened", UNREAD) else "invalid"
         return "unsigned"
 
     def objection(self, entry: Entry) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from clawnet_proto.rendering import line
 from clawnet_proto.specification import ERRORS
+from tui.arrivals import UNREAD
 from tui.text import cell, name_or_did
 from tui.views import Entry, Verdict
 
@@ -15,6 +16,8 @@ _SAID = 400
 
 def meaning_of(code: str) -> str:
     """What an error code means, in the words of the specification."""
+    if code == UNREAD:
+        return "encrypted: its key has not come"
     return ERRORS[code].meaning if code in ERRORS else code
 
 
@@ -43,6 +46,8 @@ def said(entry: Entry, name_of: Callable[[str], str], width: int = _SAID) -> str
         return cell(line(entry.message, lambda did: name_or_did(name_of(did), did)), width, pad=False)
     if entry.pending:
         return cell("its signature is still to be checked", width, pad=False)
+    if entry.code == UNREAD:
+        return cell(meaning_of(UNREAD), width, pad=False)
     if entry.code:
         detail = f" ({entry.detail})" if entry.detail else ""
         return cell(f"{entry.code}: {meaning_of(entry.code)}{detail}", width, pad=False)

@@ -93,13 +93,14 @@ class Lines:
 async def tail(source: Source, lines: Lines, out: TextIO, *, told: Callable[[Link], None]) -> None:
     """Print what a source delivers until it ends. Raises SourceError, and OSError if nobody reads any more."""
     waiting: asyncio.Queue[Sequence[Arrival] | None] = asyncio.Queue()
-    running = asyncio.ensure_future(source.run(waiting.put_nowait, told))
+    running = asyncio.ensure_future(source.run(waiting.put_nowait, told, waiting.join))
     running.add_done_callback(lambda _: waiting.put_nowait(None))
     try:
         while (arrivals := await waiting.get()) is not None:
             if source.room:
                 lines.enter(source.room)
             _print(arrivals, lines, out)
+            waiting.task_done()
         running.result()
     finally:
         running.cancel()

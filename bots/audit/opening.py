@@ -10,6 +10,7 @@ import msgspec
 from bots.audit.files import folder_of
 from bots.audit.log import AuditLog
 from bots.audit.witness import Audit
+from bots.clock import Clock
 from bots.config import Config
 from bots.events import AnyEvent, Notice
 from bots.identity import Identity
@@ -21,7 +22,7 @@ def open_audit(
     config: Config,
     state: Path,
     own: Callable[[], Identity],
-    now_ms: Callable[[], int],
+    clock: Clock,
     notify: Callable[[AnyEvent], None],
 ) -> Audit:
     """The audit of an agent with its files in ``state``, begun. ``own`` gives its keys as they are now."""
@@ -29,9 +30,9 @@ def open_audit(
         folder_of(state, own().did),
         config.audit.megabytes << 20,
         own,
-        now_ms,
-        lambda text: notify(Notice(at_ms=now_ms(), text=text)),
+        clock.now_ms,
+        lambda text: notify(Notice(at_ms=clock.now_ms(), text=text)),
     )
-    audit = Audit(log, own().did, now_ms)
+    audit = Audit(log, own().did, clock)
     audit.begin(version=__version__, config=digest(msgspec.json.encode(config)))
     return audit

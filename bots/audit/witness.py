@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable
 from typing import TypeAlias
 
 from bots.audit import deeds
 from bots.audit.log import AuditHealth, AuditLog
 from bots.audit.records import Counted, Received, Stopped
 from bots.behaviours import Received as Taken
+from bots.clock import Clock
 from bots.events import AnyEvent, MessageSeen
 from bots.outbox import Entry as Words
 from bots.quota import Bucket
@@ -33,17 +33,17 @@ Deed: TypeAlias = Message | Words | Taken
 
 
 class Audit:
-    """Turns what it is told into records of ``log``. ``me`` is our did, ``now_ms`` the wall clock."""
+    """Turns what it is told into records of ``log``. ``me`` is our did."""
 
-    def __init__(self, log: AuditLog, me: str, now_ms: Callable[[], int]) -> None:
+    def __init__(self, log: AuditLog, me: str, clock: Clock) -> None:
         self._log = log
         self._me = me
-        self._now_ms = now_ms
+        self._clock = clock
         self._tasks: OrderedDict[str, None] = OrderedDict()  # those that we have signed something about
         self._signed: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._left_out = 0
-        self._room = Bucket(RECEIVED_PER_MINUTE, now_ms())
+        self._room = Bucket(RECEIVED_PER_MINUTE, clock.monotonic_ms())
 
     @property
     def health(self) -> AuditHealth:
@@ -63,7 +63,7 @@ class Audit:
                 self._log.checkpoint()
         finally:
             self._note_counts()
-            self._log.append(Stopped(at_ms=self._now_ms()))
+            self._log.append(Stopped(at_ms=self._clock.now_ms()))
             self._log.close()
 
     def note(self, deed: Deed) -> None:
@@ -72,7 +72,7 @@ class Audit:
             if isinstance(deed, Message):
                 self._note_signed(deed)
             elif isinstance(deed, Words):
-                self._log.append(deeds.spoke(deed, self._now_ms()))
+                self._log.append(deeds.spoke(deed, self._clock.now_ms()))
             else:
                 self._note_taken(deed)
         except Exception:
@@ -89,7 +89,7 @@ class Audit:
         if event.thread in self._tasks and event.type not in _COUNTED:
             self._note_received(
                 Received(
-                    at_ms=self._now_ms(),
+                    at_ms=self._clock.now_ms(),
                     id=event.id,
                     type=event.type,
                     sender=event.sender,
@@ -107,17 +107,17 @@ class Audit:
             self._tasks[thread] = None
             if len(self._tasks) > _TASKS:
                 self._tasks.popitem(last=False)
-        self._log.append(deeds.signed(message, self._now_ms()))
+        self._log.append(deeds.signed(message, self._clock.now_ms()))
 
     def _note_taken(self, taken: Taken) -> None:
         message = taken.message
         if TYPES[message.type].family != "task" or message.type in _COUNTED or message.sender == self._me:
             return
         if self._me in present(message.envelope.recipients, ()) or deeds.thread_of(message) in self._tasks:
-            self._note_received(deeds.received(taken, self._now_ms()))
+            self._note_received(deeds.received(taken, self._clock.now_ms()))
 
     def _note_received(self, record: Received) -> None:
-        if self._room.take(1, self._now_ms()):
+        if self._room.take(1, self._clock.monotonic_ms()):
             self._log.append(record)
         else:
             self._left_out += 1
@@ -126,7 +126,7 @@ class Audit:
         if self._signed or self._refused or self._left_out:
             self._log.append(
                 Counted(
-                    at_ms=self._now_ms(),
+                    at_ms=self._clock.now_ms(),
                     signed=dict(self._signed),
                     refused=dict(self._refused),
                     left_out=self._left_out,

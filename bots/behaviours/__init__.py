@@ -96,12 +96,23 @@ class Context(Protocol):
     @property
     def address(self) -> Address: ...
 
-    def now_ms(self) -> int: ...
+    @property
+    def clock_fault(self) -> str:
+        """What is wrong with our wall clock, in words for people; "" if nothing is known to be."""
+
+    def now_ms(self) -> int:
+        """The wall clock: for what is signed, kept or told."""
+
+    def monotonic_ms(self) -> int:
+        """The clock that nobody sets: for all waiting within this run."""
 
     def mesh(self, room: str) -> Mesh: ...
 
     def live_peers(self, room: str) -> Sequence[Peer]:
         """Whom a room can count upon, by did: bound, live, and joined to it (spec/06-presence.md)."""
+
+    def has_left(self, room: str, did: str) -> bool:
+        """Whether a peer that took part in a room of ours is not joined to it any more."""
 
     def acted_upon(self, message: Message) -> bool:
         """Whether we took this message up, in this run or an earlier one."""
@@ -142,5 +153,5 @@ class Behaviour(Protocol):
     def on_message(self, received: Received) -> None:
         """A message of this family that may be acted upon."""
 
-    def advance(self, now_ms: int) -> None:
+    def advance(self, monotonic_ms: int) -> None:
         """Do what is due: called after every batch of messages and a few times a second."""

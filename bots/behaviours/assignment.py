@@ -36,6 +36,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def by_merit(peers: Iterable[Candidate]) -> list[Candidate]:
+    """Best first, as far as one stage is concerned."""
+    return sorted(peers, key=lambda peer: (-peer.preferred, peer.wait_ms > 0, peer.rank, peer.did))
+
+
 def assign(candidates: Mapping[str, Sequence[Candidate]], used: Iterable[str]) -> dict[str, str]:
     """A did for every stage: preferences first, then whoever has least of this task, can start at once, ranks best.
 

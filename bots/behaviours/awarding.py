@@ -8,15 +8,16 @@ from msgspec import UNSET, UnsetType
 
 from bots.artifacts import Unavailable
 from bots.behaviours import Context, long_texts
-from bots.behaviours.assignment import Candidate, assign
+from bots.behaviours.assignment import Candidate, assign, by_merit
 from bots.behaviours.errand import Errand, Place
+from bots.behaviours.liveness import Liveness
 from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, ranked, stage_key
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.artifact import Artifact
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
-from clawnet_proto.mesh import Mesh, Peer
+from clawnet_proto.mesh import Peer
 from clawnet_proto.wire import present
 
 _TRY_AGAIN = frozenset({"failed", "rejected", "lapsed", "canceled"})
@@ -50,7 +51,7 @@ def expected_offers(context: Context, errand: Errand, request: task.Request) -> 
     return len(best)
 
 
-def needs_award(errand: Errand, view: TaskView, stage: StageView, now_ms: int) -> bool:
+def needs_award(context: Context, errand: Errand, view: TaskView, stage: StageView, monotonic_ms: int) -> bool:
     """Whether a stage without an accepted result is to be awarded, for the first time or anew."""
     ready = view.ready(stage.spec)
     # Sealed inputs are sealed to one executor, so they must exist before there is one.
@@ -59,31 +60,40 @@ def needs_award(errand: Errand, view: TaskView, stage: StageView, now_ms: int) -
     current = stage.current
     if current is None or current.state in _TRY_AGAIN:
         return True
+    if context.has_left(errand.room, current.executor) and not errand.is_fetching(stage):
+        return True
     if not ready:
         return False
     key = (stage.spec.id, current.number)
     # The lease runs from the moment the stage can be worked on, and from every sign of life.
-    silent = now_ms - errand.heard_ms.setdefault(key, now_ms)
+    silent = monotonic_ms - errand.heard_ms.setdefault(key, monotonic_ms)
     if current.state == "input_required":
         return silent > _UNANSWERED_MS
     # Signs of life alone do not hold a stage for ever.
-    began = errand.began_ms.setdefault(key, now_ms)
-    return silent > int(current.award.body.lease_ms) or now_ms - began > _STAGE_MS
+    began = errand.began_ms.setdefault(key, monotonic_ms)
+    return silent > int(current.award.body.lease_ms) or monotonic_ms - began > _STAGE_MS
 
 
-def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[StageView], now_ms: int) -> None:
-    """Award the stages that need it, all in one moment, or wait for offers. Raises Hopeless."""
+def award(
+    context: Context, liveness: Liveness, errand: Errand, view: TaskView, needy: Sequence[StageView], monotonic_ms: int
+) -> None:
+    """Award the stages that need it, all in one moment, or wait for offers and signs of life. Raises Hopeless."""
     for stage in needy:
         if stage.current is not None:
-            _give_up_attempt(context, errand, stage, stage.current, now_ms)
-    candidates = {stage.spec.id: _candidates(context, errand, view, stage, now_ms) for stage in needy}
+            _give_up_attempt(context, errand, stage, stage.current, monotonic_ms)
+    candidates = {stage.spec.id: _candidates(context, errand, view, stage, monotonic_ms) for stage in needy}
     missing = [name for name, found in candidates.items() if not found]
     if missing:
-        _wait_for_offers(context, errand, missing, now_ms)
+        _wait_for_offers(context, errand, missing, monotonic_ms)
         return
     errand.lacking_ms = 0
-    if not errand.awarded and not errand.addressed and _more_offers_due(context, errand, now_ms):
+    if not errand.awarded and not errand.addressed and _more_offers_due(context, errand, monotonic_ms):
         return
+    if view.request.envelope.recipients is UNSET:
+        alive = _alive(context, liveness, errand, view, candidates)
+        if alive is None:
+            return
+        candidates = alive
     used = [stage.current.executor for stage in view.stages.values() if stage.current and stage not in needy]
     chosen = assign(candidates, used)
     if view.request.body.privacy == "sealed" and not _stored(context, errand, needy, chosen):
@@ -104,16 +114,20 @@ def award(context: Context, errand: Errand, view: TaskView, needy: Sequence[Stag
             # The lease runs from now, or else from the moment the stage can be worked on.
             errand.heard_ms.pop((stage.spec.id, body.attempt), None)
             if view.ready(stage.spec):
-                errand.heard_ms[(stage.spec.id, body.attempt)] = now_ms
+                errand.heard_ms[(stage.spec.id, body.attempt)] = monotonic_ms
 
 
-def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current: AttemptView, now_ms: int) -> None:
+def _give_up_attempt(
+    context: Context, errand: Errand, stage: StageView, current: AttemptView, monotonic_ms: int
+) -> None:
     """Remember why an attempt is over. Raises Hopeless if another one makes no sense."""
-    errand.ended_ms.setdefault((stage.spec.id, current.number), now_ms)
+    errand.ended_ms.setdefault((stage.spec.id, current.number), monotonic_ms)
     errand.excluded.setdefault(stage.spec.id, set()).add(current.executor)
     name = context.mesh(errand.room).name_of(current.executor)
     failure: task.Fail | None = current.failure.body if current.failure is not None else None
-    reason = f"{name}: {failure.message}" if failure is not None else f"{name} fell silent"
+    left = context.has_left(errand.room, current.executor)
+    silence = "is no longer in the room" if left else "fell silent"
+    reason = f"{name}: {failure.message}" if failure is not None else f"{name} {silence}"
     if reason not in errand.refusals:
         errand.refusals.append(reason)
     if failure is not None and not failure.retryable:
@@ -121,24 +135,34 @@ def _give_up_attempt(context: Context, errand: Errand, stage: StageView, current
     # Whoever declines has not tried.
     tried = sum(attempt.state != "rejected" for attempt in stage.attempts.values())
     if tried >= context.config.requests.attempts or current.number >= _AWARDS:
-        raise Hopeless("attempts", f"Stage {stage.spec.id} failed. {reason}")
+        unheard = current.state == "awarded" and not left
+        raise _hopeless(context, "attempts", f"Stage {stage.spec.id} failed. {reason}", unheard=unheard)
 
 
-def _wait_for_offers(context: Context, errand: Errand, missing: Sequence[str], now_ms: int) -> None:
-    errand.lacking_ms = errand.lacking_ms or now_ms
-    waited = now_ms - errand.lacking_ms
+def _hopeless(context: Context, code: str, message: str, *, unheard: bool) -> Hopeless:
+    """Why a task ends. Where it ends because nobody reacted, our clock may be the reason; it is never one to end."""
+    fault = context.clock_fault if unheard else ""
+    return Hopeless("clock.off", f"{fault} {message}") if fault else Hopeless(code, message)
+
+
+def _wait_for_offers(context: Context, errand: Errand, missing: Sequence[str], monotonic_ms: int) -> None:
+    errand.lacking_ms = errand.lacking_ms or monotonic_ms
+    waited = monotonic_ms - errand.lacking_ms
     nobody = errand.expected == 0 and waited > _NOBODY_CAPABLE_MS
     if nobody or waited > context.config.requests.give_up_seconds * 1000:
         refusals = f" Last refusals: {'; '.join(errand.refusals[-3:])}" if errand.refusals else ""
-        raise Hopeless("no_offers", f"Nobody offered to run {', '.join(missing)}.{refusals}")
+        message = f"Nobody offered to run {', '.join(missing)}.{refusals}"
+        raise _hopeless(context, "no_offers", message, unheard=not errand.offers)
 
 
-def _more_offers_due(context: Context, errand: Errand, now_ms: int) -> bool:
-    waiting = now_ms - errand.first_offer_ms < context.config.requests.offer_wait_ms
+def _more_offers_due(context: Context, errand: Errand, monotonic_ms: int) -> bool:
+    waiting = monotonic_ms - errand.first_offer_ms < context.config.requests.offer_wait_ms
     return len(errand.offers) < errand.expected and waiting
 
 
-def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageView, now_ms: int) -> list[Candidate]:
+def _candidates(
+    context: Context, errand: Errand, view: TaskView, stage: StageView, monotonic_ms: int
+) -> list[Candidate]:
     """Whom a stage may be awarded to: who offered; after a first attempt, whoever announced that it can."""
     mesh = context.mesh(errand.room)
     name = stage.spec.id
@@ -146,14 +170,14 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
     waits = {did: offers[name].wait_ms for did, offers in errand.offers.items() if did in live and name in offers}
     addressed = present(view.request.envelope.recipients, ())
     if addressed:
-        _demand_sound(mesh, addressed)
+        _demand_sound(context, errand.room, addressed)
         waits = dict.fromkeys(addressed, 0)
     elif stage.current is not None or errand.order is None:
         # Offers are old by now, or an earlier run heard them: the peers that can do it are asked as they stand.
         for did, peer in live.items():
             if peer.body is not None and capable(peer.body, stage.spec):
-                waits.setdefault(did, 0)
-    if not waits and _may_do_it_ourselves(context, errand, stage.spec, live.values(), now_ms):
+                waits.setdefault(did, 1)  # after those who said that they would
+    if not waits and _may_do_it_ourselves(context, errand, stage.spec, live.values(), monotonic_ms):
         waits = {context.identity.did: 0}
     excluded = errand.excluded.get(name, set())
     fresh = {did: wait for did, wait in waits.items() if did not in excluded}
@@ -161,7 +185,7 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
         unable = errand.unable.get(name, set())
         if waits and waits.keys() <= unable:
             raise Hopeless("attempts", f"Stage {name} failed everywhere. {errand.refusals[-1]}")
-        if _paused(errand, stage, now_ms):
+        if _paused(errand, stage, monotonic_ms):
             return []
         fresh = {did: wait for did, wait in waits.items() if did not in unable}
     known = [mesh.peers[did] for did in fresh if did in mesh.peers and did not in errand.unfit]
@@ -178,32 +202,61 @@ def _candidates(context: Context, errand: Errand, view: TaskView, stage: StageVi
     ]
 
 
-def _demand_sound(mesh: Mesh, dids: Sequence[str]) -> None:
-    """Raises Hopeless if the peers a task is addressed to have lost their say."""
+def _alive(
+    context: Context, liveness: Liveness, errand: Errand, view: TaskView, candidates: Mapping[str, list[Candidate]]
+) -> dict[str, list[Candidate]] | None:
+    """The candidates that are there, by stage; None while they may still say so.
+
+    Where all are silent we do it ourselves if we can. Else it is tried with them: silence proves nothing.
+    """
+    me, patience_ms = context.identity.did, context.config.requests.offer_wait_ms
+    found = {}
+    for name, peers in candidates.items():
+        there = liveness.there(errand.room, [peer.did for peer in by_merit(peers)], patience_ms)
+        if there:
+            found[name] = [peer for peer in peers if peer.did in there]
+        elif there is None:
+            found[name] = []
+        elif _can_ourselves(context, errand, view.stages[name].spec) and me not in errand.excluded.get(name, ()):
+            found[name] = [Candidate(did=me, wait_ms=0, rank=0, announce=context.mesh(errand.room).peers[me].body)]
+        else:
+            found[name] = peers
+    return found if all(found.values()) else None
+
+
+def _demand_sound(context: Context, room: str, dids: Sequence[str]) -> None:
+    """Raises Hopeless if the peers a task is addressed to have lost their say, or left."""
+    mesh = context.mesh(room)
     for did in dids:
+        if context.has_left(room, did):
+            raise Hopeless("peer.left", f"{mesh.name_of(did)} is no longer in the room.")
         if did in mesh.peers and mesh.peers[did].standing != "good":
             raise Hopeless("identity", f"The identity of {mesh.name_of(did)} is {mesh.peers[did].standing}.")
 
 
-def _paused(errand: Errand, stage: StageView, now_ms: int) -> bool:
+def _paused(errand: Errand, stage: StageView, monotonic_ms: int) -> bool:
     """Everybody was asked, and who declined is left alone for a while: longer each time."""
     declined = [number for number, attempt in stage.attempts.items() if attempt.state == "rejected"]
     if not declined:
         return False
     shortest, longest = _PAUSE_MS
     pause = min(longest, shortest << min(len(declined) - 1, 8))
-    return now_ms - errand.ended_ms.get((stage.spec.id, max(declined)), now_ms) < pause
+    return monotonic_ms - errand.ended_ms.get((stage.spec.id, max(declined)), monotonic_ms) < pause
 
 
 def _may_do_it_ourselves(
-    context: Context, errand: Errand, spec: task.Stage, others: Iterable[Peer], now_ms: int
+    context: Context, errand: Errand, spec: task.Stage, others: Iterable[Peer], monotonic_ms: int
 ) -> bool:
     """We can, and nobody else can, or nobody has offered for some waves."""
-    me = context.mesh(errand.room).peers.get(context.identity.did)
-    if me is None or me.body is None or not capable(me.body, spec):
+    if not _can_ourselves(context, errand, spec):
         return False
     alone = not any(peer.body is not None and capable(peer.body, spec) for peer in others)
-    return alone or now_ms - errand.asked_ms > _OURSELVES_MS
+    return alone or monotonic_ms - errand.asked_ms > _OURSELVES_MS
+
+
+def _can_ourselves(context: Context, errand: Errand, spec: task.Stage) -> bool:
+    me = context.mesh(errand.room).peers.get(context.identity.did)
+    return me is not None and me.body is not None and capable(me.body, spec)
 
 
 def _others(context: Context, room: str) -> list[Peer]:

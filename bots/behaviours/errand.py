@@ -12,12 +12,13 @@ from msgspec import UNSET
 
 from bots.artifacts import Unavailable
 from bots.behaviours import Context, Posting, long_texts
-from bots.events import StageDone
+from bots.events import StageChanged, StageDone
+from bots.takeovers import before
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.artifact import Artifact
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families import task
-from clawnet_proto.families.task_state import StageView, TaskView
+from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
 from clawnet_proto.message import Message
 from clawnet_proto.wire import Record, present
 
@@ -46,17 +47,22 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Errand(msgspec.Struct, kw_only=True):
-    """The requester's side of a task: offers, signs of life, plain texts of what is sealed."""
+    """The requester's side of a task: offers, signs of life, plain texts of what is sealed.
+
+    All its moments are of the monotonic clock.
+    """
 
     id: str
     room: str
     order: Order | None  # None: taken up again after a restart
     secrets: dict[str, sealed.Secret]  # by input or stage
     asked_ms: int
+    deadline_ms: int
     expected: int = 0  # peers that will offer in the first wave
     offers: dict[str, dict[str, task.StageOffer]] = {}  # by did, by stage
     first_offer_ms: int = 0
     heard_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
+    signs: dict[tuple[str, int], tuple[str, str]] = {}  # by stage and attempt: its state, its newest progress
     began_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
     ended_ms: dict[tuple[str, int], int] = {}  # by stage and attempt
     excluded: dict[str, set[str]] = {}  # by stage: who failed at it
@@ -78,6 +84,20 @@ class Errand(msgspec.Struct, kw_only=True):
     def view(self, context: Context) -> TaskView | None:
         """The task as the fold has it."""
         return context.mesh(self.room).task(self.id)
+
+    def hear(self, context: Context, view: TaskView, monotonic_ms: int) -> None:
+        """Signs of life begin a lease anew from when they arrive, whatever the clock of who gives them says."""
+        mesh = context.mesh(self.room)
+        for name, stage in view.stages.items():
+            current = stage.current
+            if current is None or current.state == "awarded":
+                continue
+            progress = mesh.progress(view.id, name, current.number)
+            bound = progress is not None and mesh.binding(progress) == "bound"
+            key, sign = (name, current.number), (current.state, progress.id if progress and bound else "")
+            if sign != self.signs.get(key):
+                self.signs[key] = sign
+                self.heard_ms[key] = monotonic_ms
 
     def post(
         self, context: Context, body: Record, *, answers: str, to: str = "", line: str = "", mention: str = ""
@@ -115,6 +135,11 @@ class Errand(msgspec.Struct, kw_only=True):
             self.secrets[stage.spec.id] = secret
         return result
 
+    def is_fetching(self, stage: StageView) -> bool:
+        """Whether the stage is done and its output on the way to us."""
+        fetch = self.fetches.get(stage.accepted.id) if stage.accepted is not None else None
+        return fetch is not None and not fetch.done()
+
     async def fetch(self, context: Context, result: Message, most: int) -> None:
         """Fetch the text of a result, of at most ``most`` bytes. Raises Unavailable."""
         body: task.Result = result.body
@@ -148,6 +173,23 @@ class Errand(msgspec.Struct, kw_only=True):
             return self.texts.get(result.id, "")
         secret = self.secrets.get(result.body.stage)
         return secret.text if secret is not None else present(result.body.text, "")
+
+    def stage_changed(self, context: Context, stage: StageView, current: AttemptView) -> StageChanged:
+        """A stage's state as it is told."""
+        name_of, earlier = context.mesh(self.room).name_of, before(stage)
+        return StageChanged(
+            at_ms=context.now_ms(),
+            task=self.id,
+            stage=stage.spec.id,
+            attempt=current.number,
+            state=stage.state,
+            executor=current.executor,
+            name=name_of(current.executor),
+            detail=current.failure.body.message if current.failure else "",
+            before=earlier.executor if earlier else "",
+            before_name=name_of(earlier.executor) if earlier else "",
+            before_state=earlier.state if earlier else "",
+        )
 
     def stage_done(self, context: Context, result: Message) -> StageDone:
         """An accepted result as it is told."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from bots.behaviours import Context, Posting, Received
+from bots.behaviours import USUAL, Context, Posting, Received
 from bots.behaviours.job import Job, is_sealed, seal_key
 from bots.behaviours.offering import Offering
 from bots.behaviours.presence import PresenceBehaviour
@@ -57,9 +57,9 @@ class ExecutorBehaviour:
     def __init__(self, context: Context, presence: PresenceBehaviour) -> None:
         self._context = context
         self._presence = presence
-        self._quotas = Quotas(context.config.limits, context.now_ms())
+        self._quotas = Quotas(context.config.limits, context.monotonic_ms())
         self._offering = Offering(context, self._refusal, lambda: len(self._jobs))
-        self._declines = Bucket(_DECLINES_PER_MINUTE, context.now_ms())
+        self._declines = Bucket(_DECLINES_PER_MINUTE, context.monotonic_ms())
         self._jobs: dict[tuple[str, str, int], Job] = {}
         self._slots = asyncio.Semaphore(context.config.limits.concurrency)
         self._finishing = False
@@ -87,7 +87,13 @@ class ExecutorBehaviour:
                     if current is None or current.executor != me or not self._context.acted_upon(current.award):
                         continue
                     if current.state in ("awarded", "working"):
-                        self._start_job(room.uri, current.award)
+                        self._start_job(room.uri, view, current.award)
+
+    def abandon(self, room: str) -> None:
+        """Work no more for a room that hears us no more."""
+        self._offering.forget(room)
+        for job in [job for job in self._jobs.values() if job.room == room]:
+            self._drop(job)
 
     async def finish(self, grace_s: float) -> None:
         """Let what runs come to its end, for so long at most, and begin nothing; then hand back the rest."""
@@ -107,7 +113,7 @@ class ExecutorBehaviour:
         """What of time's passing still matters to those who wait for us."""
         for behaviour in (self._presence, self):
             try:
-                behaviour.advance(self._context.now_ms())
+                behaviour.advance(self._context.monotonic_ms())
             except StoreError:
                 raise
             except (ProtocolError, ClawbotError) as error:
@@ -161,18 +167,18 @@ class ExecutorBehaviour:
         refusal = self._crowded(received.address, ready=view.ready(stage.spec))
         if not refusal:
             cost = generated + _reading(view.request.body, stage.spec)
-            quota = self._quotas.admit(received.address, cost, self._context.now_ms())
+            quota = self._quotas.admit(received.address, cost, self._context.monotonic_ms())
             refusal = f"the quota {quota} is used up" if quota else ""
         if refusal:
             self._decline(received, refusal, retryable=True)
             return
-        self._start_job(room, message, generated, received.address)
+        self._start_job(room, view, message, generated, received.address)
 
     def _decline(self, received: Received, refusal: str, *, retryable: bool) -> None:
         message = received.message
         body: task.Award = message.body
         log.info("award %s of %s declined: %s", message.id, received.address, refusal)
-        if self._declines.take(1, self._context.now_ms()):
+        if self._declines.take(1, self._context.monotonic_ms()):
             job = Job(
                 room=message.envelope.room,
                 task=str(message.envelope.thread),
@@ -209,9 +215,9 @@ class ExecutorBehaviour:
             return f"this agent has no model for {stage.kind} stages that fits"
         return ""
 
-    def _start_job(self, room: str, award: Message, reserved: int = 0, address: str = "") -> None:
+    def _start_job(self, room: str, view: TaskView, award: Message, reserved: int = 0, address: str = "") -> None:
         body: task.Award = award.body
-        key = (str(award.envelope.thread), body.stage, body.attempt)
+        context, key = self._context, (str(award.envelope.thread), body.stage, body.attempt)
         if key not in self._jobs:
             self._jobs[key] = Job(
                 room=room,
@@ -219,6 +225,7 @@ class ExecutorBehaviour:
                 stage=body.stage,
                 attempt=body.attempt,
                 award=award,
+                begin_by_ms=context.monotonic_ms() + view.request.envelope.expires_ms - context.now_ms(),
                 reserved=reserved,
                 address=address,
             )
@@ -228,30 +235,33 @@ class ExecutorBehaviour:
         running = sum(job.process is not None for job in self._jobs.values())
         self._presence.running, self._presence.waiting = running, len(self._jobs) - running
 
-    def advance(self, now_ms: int) -> None:
+    def advance(self, monotonic_ms: int) -> None:
         if not self._finishing:
-            self._offering.advance(now_ms)
+            self._offering.advance(monotonic_ms)
         for job in list(self._jobs.values()):
             view = self._context.mesh(job.room).task(job.task)
             attempt = self._attempt(view, job)
-            if view is None or attempt is None or self._is_over(job, view, attempt, now_ms):
+            if view is None or attempt is None or self._is_over(job, view, attempt, monotonic_ms):
                 self._drop(job)
+            elif self._context.has_left(job.room, job.award.sender):
+                self._drop(job)
+                self._fail(job, "requester.left", "Who asked is no longer in the room.", retryable=False)
             elif job.process is None and not self._finishing and view.ready(view.stages[job.stage].spec):
                 with about(task=job.task, stage=job.stage, attempt=job.attempt, peer=job.award.sender):
                     job.process = self._context.spawn(self._run(job, view))
                 self._count()
-            elif attempt.state == "working" and (job.unsent or self._renewal_due(job, now_ms)):
-                self._progress(job, now_ms)
+            elif attempt.state == "working" and (job.unsent or self._renewal_due(job, monotonic_ms)):
+                self._progress(job)
 
     @staticmethod
-    def _is_over(job: Job, view: TaskView, attempt: AttemptView, now_ms: int) -> bool:
+    def _is_over(job: Job, view: TaskView, attempt: AttemptView, monotonic_ms: int) -> bool:
         """Nobody waits for it any more, or it is too late to begin."""
-        late = job.process is None and view.request.envelope.expires_ms <= now_ms
+        late = job.process is None and job.begin_by_ms <= monotonic_ms
         return late or view.finished or attempt.state in ("lapsed", "canceled")
 
     @staticmethod
-    def _renewal_due(job: Job, now_ms: int) -> bool:
-        return now_ms - job.heard_ms > int(job.award.body.lease_ms) // 3
+    def _renewal_due(job: Job, monotonic_ms: int) -> bool:
+        return monotonic_ms - job.heard_ms > int(job.award.body.lease_ms) // 3
 
     @staticmethod
     def _attempt(view: TaskView | None, job: Job) -> AttemptView | None:
@@ -290,7 +300,7 @@ class ExecutorBehaviour:
                     async for piece in pieces:
                         job.unsent += piece
                         job.tokens = run.tokens
-                        self._progress(job, self._context.now_ms())
+                        self._progress(job)
             assert run.output is not None
             job.tokens = run.output.usage.output_tokens
             post = partial(self._post_final, job)
@@ -311,9 +321,10 @@ class ExecutorBehaviour:
             self._settle(job)
             self._context.wake()
 
-    def _progress(self, job: Job, now: int) -> None:
+    def _progress(self, job: Job) -> None:
         """Tell the requester how far we are, unless it has just heard."""
-        if 0 <= now - job.progress_ms < _PROGRESS_EVERY_MS:
+        now = self._context.monotonic_ms()
+        if now - job.progress_ms < _PROGRESS_EVERY_MS:
             return
         text = job.unsent[:_PROGRESS_CHARACTERS]
         parts: dict[str, Any] = {}
@@ -334,7 +345,7 @@ class ExecutorBehaviour:
         job.unsent = job.unsent[len(text) :]
 
     def _post_direct(self, job: Job, body: task.Start | task.Progress) -> None:
-        job.heard_ms = self._context.now_ms()
+        job.heard_ms = self._context.monotonic_ms()
         requester = job.award.sender
         if self._context.mesh(job.room).direct_address(requester) is None:
             return
@@ -364,6 +375,8 @@ class ExecutorBehaviour:
         """A result or a failure: a fact for the whole room."""
         view = self._context.mesh(job.room).task(job.task)
         expires = view.request.envelope.expires_ms if view else 0
+        # The receipt of a task of our own must not overtake the results that it names.
+        ours = job.award.sender == self._context.identity.did
         self._context.post(
             job.room,
             body,
@@ -371,4 +384,5 @@ class ExecutorBehaviour:
             recipients=[job.award.sender],
             thread=job.task,
             answers=self._answers(job),
+            posting=Posting(priority=0) if ours else USUAL,
         )

@@ -19,10 +19,11 @@ class Job(msgspec.Struct, kw_only=True):
     stage: str
     attempt: int
     award: Message
+    begin_by_ms: int = 0  # when it is too late to begin, by the monotonic clock
     address: str = ""  # who awarded it; "" after a restart
     process: asyncio.Task[None] | None = None
-    heard_ms: int = 0  # when the requester last heard of us
-    progress_ms: int = 0  # when it last heard how far we are
+    heard_ms: int = 0  # when the requester last heard of us, by the monotonic clock
+    progress_ms: int = 0  # when it last heard how far we are, by the same
     index: int = 0
     tokens: int = 0
     offset: int = 0

@@ -14,8 +14,9 @@ from msgspec import UNSET
 
 from bots.behaviours import Context, Received
 from bots.behaviours.stage_run import choose_model
-from bots.quota import Bucket
-from bots.ranking import OFFERS_PER_WAVE, WAVE_MS, capable, place, stage_key, weight
+from bots.complaints import Complaints
+from bots.quota import Bucket, Buckets
+from bots.ranking import OFFERS_PER_WAVE, WAVES, capable, place, stage_key, turn_ms, weight
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
 
@@ -24,9 +25,12 @@ log = logging.getLogger(__name__)
 _OPEN_REQUESTS = 256
 _OPEN_OF_ONE_ADDRESS = 32
 _CONSIDER_MS = 60_000
-RANKS = (_CONSIDER_MS // WAVE_MS + 1) * OFFERS_PER_WAVE  # whoever comes later has given up before its turn
+RANKS = WAVES * OFFERS_PER_WAVE  # whoever comes later never offers
 _OFFER_LIFETIME_MS = 60_000
 _OFFERS_PER_MINUTE = 240
+# Of one address: to rank ourselves costs a look at everybody here.
+_CONSIDERED_PER_MINUTE = 120
+_OFFERS_TO_ONE_PER_MINUTE = 60
 
 
 class _Open(msgspec.Struct, kw_only=True):
@@ -34,7 +38,7 @@ class _Open(msgspec.Struct, kw_only=True):
 
     room: str
     address: str
-    seen_ms: int
+    seen_ms: int  # by the monotonic clock, as what follows
     due_ms: dict[str, int]  # by stage: when our offer is due
 
 
@@ -47,7 +51,10 @@ class Offering:
         self._jobs = jobs
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._early: deque[Received] = deque(maxlen=_OPEN_REQUESTS)
-        self._offers = Bucket(_OFFERS_PER_MINUTE, context.now_ms())
+        self._considered = Buckets(_CONSIDERED_PER_MINUTE)
+        self._offers = Bucket(_OFFERS_PER_MINUTE, context.monotonic_ms())
+        self._offers_to = Buckets(_OFFERS_TO_ONE_PER_MINUTE)
+        self._complaints = Complaints(log, context.monotonic_ms)
 
     def consider(self, received: Received) -> None:
         """A request arrived: work out when, if ever, it is our turn to offer."""
@@ -58,15 +65,18 @@ class Offering:
         if view is None or addressed or message.sender == context.identity.did:
             return
         if refusal := self._refusal(view, received.address):
-            log.info("no offer for %s: %s", message.id, refusal)
+            what = (message.id, refusal)
+            self._complaints.say(logging.INFO, received.address, "no offer for %s: %s", *what, extra={})
             return
         if Counter(item.address for item in self._open.values())[received.address] >= _OPEN_OF_ONE_ADDRESS:
             return
         if all(peer.did != context.identity.did for peer in context.live_peers(room)):
             self._early.append(received)  # until we have announced ourselves, there is no ranking with us in it
             return
-        now = context.now_ms()
-        due = {stage.id: now + rank // OFFERS_PER_WAVE * WAVE_MS for stage, rank in self._turns(view, room)}
+        now = context.monotonic_ms()
+        if not self._considered.take(received.address, 1, now):
+            return
+        due = {stage.id: now + turn_ms(rank) for stage, rank in self._turns(view, room)}
         if due:
             self._open[message.id] = _Open(room=room, address=received.address, seen_ms=now, due_ms=due)
             if len(self._open) > _OPEN_REQUESTS:
@@ -87,7 +97,11 @@ class Offering:
                 turns.append((stage, rank))
         return turns
 
-    def advance(self, now_ms: int) -> None:
+    def forget(self, room: str) -> None:
+        """Offer nothing more in a room."""
+        self._open = OrderedDict((key, item) for key, item in self._open.items() if item.room != room)
+
+    def advance(self, monotonic_ms: int) -> None:
         """Make the offers that are due."""
         early, self._early = self._early, deque(maxlen=_OPEN_REQUESTS)
         for received in early:
@@ -95,17 +109,19 @@ class Offering:
         for request_id, item in list(self._open.items()):
             view = self._context.mesh(item.room).task(request_id)
             awarded = view is None or view.finished or any(stage.current for stage in view.stages.values())
-            if awarded or not item.due_ms or now_ms - item.seen_ms > _CONSIDER_MS:
+            if awarded or not item.due_ms or monotonic_ms - item.seen_ms > _CONSIDER_MS:
                 del self._open[request_id]
-            elif view is not None and min(item.due_ms.values()) <= now_ms:
-                self._offer(view, item, now_ms)
+            elif view is not None and min(item.due_ms.values()) <= monotonic_ms:
+                self._offer(view, item, monotonic_ms)
 
-    def _offer(self, view: TaskView, item: _Open, now_ms: int) -> None:
-        stages = [stage for stage in view.request.body.stages if item.due_ms.get(stage.id, now_ms + 1) <= now_ms]
+    def _offer(self, view: TaskView, item: _Open, monotonic_ms: int) -> None:
+        stages = [
+            stage for stage in view.request.body.stages if item.due_ms.get(stage.id, monotonic_ms + 1) <= monotonic_ms
+        ]
         for stage in stages:
             del item.due_ms[stage.id]
         reachable = self._context.mesh(item.room).direct_address(view.requester) is not None
-        if reachable and self._offers.take(1, now_ms):
+        if reachable and self._offers_to.take(item.address, 1, monotonic_ms) and self._offers.take(1, monotonic_ms):
             self._context.post(
                 item.room,
                 task.Offer(stages=tuple(self._stage_offer(stage) for stage in stages)),

@@ -16,12 +16,16 @@ import msgspec
 from bots import pipelines
 from bots.behaviours import Context, Question
 from bots.behaviours.requester import Order, RequesterBehaviour
+from bots.complaints import Complaints
 from bots.errors import ClawbotError
+from bots.fair_memory import FairMemory
 from bots.quota import Bucket, is_listed
 from bots.ranking import ranked
+from bots.takeovers import before, ended
 from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView
+from clawnet_proto.freshness import is_in_time
 from clawnet_proto.mesh import Peer
 from clawnet_proto.rendering import clean, short
 from clawnet_proto.signing import digest
@@ -30,9 +34,11 @@ log = logging.getLogger(__name__)
 
 _PREFIX = "!claw"
 _WAVE_MS = 3_000
+_CLOCK_OFF_WAVES = 5
 _FORGET_MS = 60_000
 _FORGET_ADDRESSED_MS = 900_000
 _OPEN_QUESTIONS = 32
+_PENDING = 256
 _KEY = "question "
 _HELP = (
     "I pass questions on to the agents of this room. Write:\n"
@@ -46,6 +52,8 @@ _HELP = (
 
 class _Pending(msgspec.Struct, kw_only=True):
     question: Question
+    asked_ms: int  # by the monotonic clock
+    free_ms: int  # by the same: since when nobody is known to serve it
     command: str
     argument: str
     addressed: bool
@@ -58,9 +66,11 @@ class PeopleBehaviour:
         self._context = context
         self._requester = requester
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._pending_of = FairMemory[str](_PENDING)
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
-        self._strangers = Bucket(context.config.people.questions_per_minute_strangers, context.now_ms())
+        self._strangers = Bucket(context.config.people.questions_per_minute_strangers, context.monotonic_ms())
         self._declined_ms: dict[str, int] = {}
+        self._complaints = Complaints(log, context.monotonic_ms)
         self._taken: dict[str, str] = {}  # tasks for questions that addressed nobody: the question's event
 
     @property
@@ -82,29 +92,47 @@ class PeopleBehaviour:
             command, argument, addressed = "ask", text, True
         else:
             return
+        # One of an earlier run has waited since then: only the wall clock can tell.
+        waited = max(0, self._context.now_ms() - question.received_ms)
+        asked_ms = self._context.monotonic_ms() - waited
         self._pending[question.event_id] = _Pending(
-            question=question, command=command.lower() or "help", argument=argument.strip(), addressed=addressed
+            question=question,
+            asked_ms=asked_ms,
+            free_ms=asked_ms,
+            command=command.lower() or "help",
+            argument=argument.strip(),
+            addressed=addressed,
         )
         # Committed with what marks the event handled: a crash before it is served loses nothing.
         self._context.store.set_fact(_KEY + question.event_id, msgspec.json.encode(question).decode())
-        if len(self._pending) > 256:
-            self._forget(next(iter(self._pending)))
+        for forgotten in self._pending_of.add(question.event_id, question.address):
+            self._forget(forgotten)
 
     def resume(self) -> None:
         """Take up questions that an earlier run had not served yet."""
+        rooms = {room.uri for room in self._context.rooms()}
         for text in self._context.store.facts(_KEY).values():
-            self.on_question(msgspec.json.decode(text, type=Question))
+            question = msgspec.json.decode(text, type=Question)
+            if question.room in rooms:
+                self.on_question(question)
+            else:
+                self._forget(question.event_id)
+
+    def abandon(self, room: str) -> None:
+        """Leave open the questions of a room that hears us no more."""
+        for event_id in [key for key, pending in self._pending.items() if pending.question.room == room]:
+            self._forget(event_id)
 
     def _forget(self, event_id: str) -> None:
         self._pending.pop(event_id, None)
+        self._pending_of.discard(event_id)
         self._context.store.forget_fact(_KEY + event_id)
 
     def _is_agent(self, question: Question) -> bool:
         """Agents are never asked by words: two of them would talk for ever."""
-        for peer in self._context.mesh(question.room).peers.values():
-            if question.address in peer.addresses and peer.body is not None and peer.body.kind in ("ai", "system"):
-                return True
-        return False
+        mesh = self._context.mesh(question.room)
+        announces = (mesh.peers[did].body for did in mesh.claimants(question.address))
+        return any(body is not None and body.kind in ("ai", "system") for body in announces)
 
     def _allowed(self, address: str) -> bool:
         people, owner = self._context.config.people, self._context.config.matrix.owner
@@ -112,13 +140,13 @@ class PeopleBehaviour:
             return True
         return people.answer == "room" or (people.answer == "listed" and is_listed(address, people.listed))
 
-    def advance(self, now_ms: int) -> None:
+    def advance(self, monotonic_ms: int) -> None:
         self._yield_doubles()
         for event_id, pending in list(self._pending.items()):
-            age = now_ms - pending.question.received_ms
+            age = monotonic_ms - pending.asked_ms
             if age > (_FORGET_ADDRESSED_MS if pending.addressed else _FORGET_MS) or self._is_answered(pending):
                 self._forget(event_id)
-            elif pending.addressed or self._my_turn(pending, age):
+            elif pending.addressed or self._my_turn(pending, monotonic_ms):
                 with self._context.store.transaction():
                     self._forget(event_id)
                     self._serve(pending)
@@ -142,14 +170,13 @@ class PeopleBehaviour:
                 self._requester.cancel(task_id, "another agent serves this question")
 
     def _requests_for(self, room: str, event: str) -> list[TaskView]:
-        """What agents of the room asked on behalf of one event and neither failed at nor canceled."""
-        mesh = self._context.mesh(room)
+        """What agents of the room asked on behalf of one event, and may still be, or was, answered."""
+        mesh, now = self._context.mesh(room), self._context.now_ms()
         found = []
-        for view in mesh.tasks():
-            behalf = view.request.body.on_behalf_of
-            if not isinstance(behalf, task.OnBehalfOf) or behalf.event != event:
-                continue
-            if view.state not in ("failed", "canceled") and mesh.binding(view.request) == "bound":
+        for view in mesh.asked_for(event):
+            # One that is out of time is worked on by nobody.
+            stands = view.state not in ("failed", "canceled") and (view.close or is_in_time(view.request, now))
+            if stands and mesh.binding(view.request) == "bound":
                 found.append(view)
         return found
 
@@ -159,7 +186,7 @@ class PeopleBehaviour:
         requests = [] if pending.addressed else self._requests_for(question.room, question.event_id)
         return any(view.close is not None for view in requests)
 
-    def _my_turn(self, pending: _Pending, age_ms: int) -> bool:
+    def _my_turn(self, pending: _Pending, monotonic_ms: int) -> bool:
         """Whether a question to nobody in particular is ours: by rank, and by what others have done."""
         mine = self._mine(pending)
         if mine is not None:
@@ -173,8 +200,11 @@ class PeopleBehaviour:
             # Only a request is seen by the others: what leaves no trace in the fold is answered by the first alone.
             return order.index(me) == 0
         if self._requests_for(room, event_id):
+            pending.free_ms = monotonic_ms  # should it fail, we do not all take it up at once
             return False
-        return order.index(me) + _came_late(pending.question) <= age_ms // _WAVE_MS
+        # If our clock is wrong nobody would act on what we ask: others go first.
+        late = _came_late(pending.question) + (_CLOCK_OFF_WAVES if self._context.clock_fault else 0)
+        return order.index(me) + late <= (monotonic_ms - pending.free_ms) // _WAVE_MS
 
     def _mine(self, pending: _Pending) -> bool | None:
         """For commands about a task: whether we are its requester; None for everything else."""
@@ -200,7 +230,7 @@ class PeopleBehaviour:
 
     def _may_ask(self, address: str) -> bool:
         """Within the quotas: of this person, of all that the owner does not list, and of what is open."""
-        people, now = self._context.config.people, self._context.now_ms()
+        people, now = self._context.config.people, self._context.monotonic_ms()
         bucket = self._buckets.setdefault(address, Bucket(people.questions_per_minute, now))
         self._buckets.move_to_end(address)
         if len(self._buckets) > 1024:
@@ -212,9 +242,10 @@ class PeopleBehaviour:
 
     def _decline(self, pending: _Pending) -> None:
         """Too many questions: said once a minute to who speaks to us; for the others another agent may have time."""
-        address, now = pending.question.address, self._context.now_ms()
-        log.info("%s asks too often", address)
-        if pending.addressed and now - self._declined_ms.get(address, 0) > _FORGET_MS:
+        address, now = pending.question.address, self._context.monotonic_ms()
+        self._complaints.say(logging.INFO, address, "%s asks too often", address, extra={})
+        declined = self._declined_ms.get(address)
+        if pending.addressed and (declined is None or now - declined > _FORGET_MS):
             self._declined_ms = {address: now}
             self._answer(pending, "That was more than I may answer you in a minute. Ask again in a while.")
 
@@ -257,12 +288,7 @@ class PeopleBehaviour:
 
     def _find(self, pending: _Pending) -> TaskView | None:
         prefix = pending.argument.partition(" ")[0]
-        if len(prefix) < 4:
-            return None
-        for view in self._context.mesh(pending.question.room).tasks():
-            if view.id.startswith(prefix):
-                return view
-        return None
+        return None if len(prefix) < 4 else self._context.mesh(pending.question.room).find_task(prefix)
 
     def _task(self, pending: _Pending) -> None:
         view = self._find(pending)
@@ -273,6 +299,8 @@ class PeopleBehaviour:
         lines = [f"Task {short(view.id)}: {view.state}"]
         for name, stage in view.stages.items():
             who = f" by {clean(mesh.name_of(stage.current.executor), limit=40)}" if stage.current else ""
+            if earlier := before(stage):
+                who += f", after {clean(mesh.name_of(earlier.executor), limit=40)} ({ended(earlier.state)})"
             lines.append(f"{name}: {stage.state}{who}")
         self._answer(pending, "\n".join(lines))
 

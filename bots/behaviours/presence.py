@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import OrderedDict
+from hashlib import sha256
 
 import msgspec
 from msgspec import UNSET
@@ -14,10 +15,12 @@ from bots.behaviours import USUAL, Context, Posting, Received
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.events import Notice
 from bots.store import Store
+from bots.transports import Room
 from clawnet_proto import PROTOCOL_VERSION, __version__
 from clawnet_proto.families import presence
 from clawnet_proto.message import Message
 from clawnet_proto.rendering import clean
+from clawnet_proto.specification import TYPES
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,11 @@ _CONFLICTS_TOLD = 1024
 # Newly confirmed peers alone are worth an announce only so often.
 _CONFIRMED_EVERY_MS = 600_000
 _FIRST_CONFIRMED_AFTER_MS = 5_000
+# Who comes into an encrypted room cannot read what was said before. By then their devices have keys.
+_NEWCOMERS_AFTER_MS = 5_000
+_NEWCOMERS_EACH_MS = 250  # a member: all announce within so long after that, each at a moment of its own
+_NEWCOMERS_EVERY_MS = 600_000
+_NEWCOMERS_MOST = 64  # members: where there are more, what is announced within the hour will do
 _CONFIRMED_NAMED = 8  # in one announce; one that names so many waits for its time
 
 
@@ -41,7 +49,11 @@ class PresenceBehaviour:
         self._context = context
         self._handshakes = handshakes
         self._current: dict[str, Message] = {}
+        self._said_ms: dict[str, int] = {}  # by room, by the monotonic clock: when we did, or found that we had
+        self._members: dict[str, int] = {}  # by room, who could read our announce
+        self._came_ms: dict[str, int] = {}  # by room, since when there are more
         self._conflicts: OrderedDict[tuple[str, str], None] = OrderedDict()  # told, by room and address
+        self._turn_ms = sha256(context.identity.did.encode()).digest()[0] * _NEWCOMERS_EACH_MS // 256
         self._ready = False
         self._closed = False
         self.running = 0
@@ -76,51 +88,71 @@ class PresenceBehaviour:
         log.warning("%s", text)
         self._context.notify(Notice(at_ms=self._context.now_ms(), text=text))
 
-    def advance(self, now_ms: int) -> None:
+    def advance(self, monotonic_ms: int) -> None:
         if not self._ready:
             return
-        joined = {room.uri for room in self._context.rooms()}
-        for room in self._current.keys() - joined:
-            del self._current[room]
-        for room in sorted(joined):
-            if self._due(room, now_ms):
-                self._announce(room, now_ms)
+        joined = {room.uri: room for room in self._context.rooms()}
+        for uri in self._current.keys() - joined.keys():
+            del self._current[uri]
+            self._members.pop(uri, None)
+        for uri, room in sorted(joined.items()):
+            if self._due(uri, monotonic_ms) or self._for_newcomers(room, monotonic_ms):
+                self._announce(uri)
 
-    def _due(self, room: str, now_ms: int) -> bool:
-        current = self._current.get(room) or self._remembered(room, now_ms)
+    def _for_newcomers(self, room: Room, monotonic_ms: int) -> bool:
+        """Whether some have come, a moment ago, who find no past in this room."""
+        known = self._members[room.uri] = min(self._members.get(room.uri, room.members), room.members)
+        if not room.encrypted or not known < room.members <= _NEWCOMERS_MOST:
+            self._came_ms.pop(room.uri, None)
+            return False
+        there = monotonic_ms - self._came_ms.setdefault(room.uri, monotonic_ms)
+        silent = monotonic_ms - self._said_ms[room.uri]
+        if there < _NEWCOMERS_AFTER_MS + room.members * self._turn_ms or silent < _NEWCOMERS_EVERY_MS:
+            return False
+        del self._members[room.uri], self._came_ms[room.uri]
+        return True
+
+    def _due(self, room: str, monotonic_ms: int) -> bool:
+        current = self._current.get(room)
         if current is None:
-            return True
-        self._current[room] = current
+            current = self._remembered(room)
+            if current is None:
+                return True
+            self._current[room], self._said_ms[room] = current, monotonic_ms
         own = self._context.mesh(room).peers.get(self._context.identity.did)
         if own is not None and own.left_revision >= current.body.revision:
             return True  # the leave of an earlier run, which arrived only now
-        age = now_ms - current.envelope.sent_ms
-        if age > LIFETIME_MS // 2:
+        # How others judge it: half of its life is over, or our clock was set back and it lies in the future.
+        age = self._context.now_ms() - current.envelope.sent_ms
+        if not -TYPES[current.type].skew_ms <= age <= LIFETIME_MS // 2:
             return True
         body = self._body(room, current.body.revision)
         if _material(body) != _material(current.body):
             return True
         fresh = {item.peer for item in body.confirmed} - {item.peer for item in current.body.confirmed}
         first, full = not current.body.confirmed, len(current.body.confirmed) >= _CONFIRMED_NAMED
-        return bool(fresh) and not full and age > (_FIRST_CONFIRMED_AFTER_MS if first else _CONFIRMED_EVERY_MS)
+        silent = monotonic_ms - self._said_ms[room]
+        return bool(fresh) and not full and silent > (_FIRST_CONFIRMED_AFTER_MS if first else _CONFIRMED_EVERY_MS)
 
-    def _remembered(self, room: str, now_ms: int) -> Message | None:
+    def _remembered(self, room: str) -> Message | None:
         """An announce of an earlier run that still stands: a restart alone is no news."""
         own = self._context.identity
         peer = self._context.mesh(room).peers.get(own.did)
-        if peer is None or peer.announce is None or not (peer.bound and peer.live(now_ms)):
+        if peer is None or peer.announce is None or not (peer.bound and peer.live(self._context.now_ms())):
             return None
         return peer.announce if peer.announce.envelope.kid == own.key.did else None
 
     def renew(self) -> None:
         """Our key has changed: say so, and who we are, in every room."""
         for room in sorted(self._current):
-            self._announce(room, self._context.now_ms(), Posting(priority=0))
+            self._announce(room, Posting(priority=0))
 
-    def _announce(self, room: str, now_ms: int, posting: Posting = USUAL) -> None:
+    def _announce(self, room: str, posting: Posting = USUAL) -> None:
         context, store = self._context, self._context.store
-        # Never lower than before, even if the clock was set back.
-        revision = max(now_ms, last_announced_ms(store) + 1)
+        # Never lower than before, even if the clock was set back, or the store is not the one of then.
+        own = context.mesh(room).peers.get(context.identity.did)
+        known = -1 if own is None else max(own.newest[0], own.left_revision)
+        revision = max(context.now_ms(), last_announced_ms(store) + 1, known + 1)
         # In one transaction, and so in one event.
         with store.transaction():
             store.set_fact("revision", str(revision))
@@ -128,6 +160,7 @@ class PresenceBehaviour:
                 context.post(room, rotation, lifetime_ms=KEYS_LIFETIME_MS, posting=posting)
             body = self._body(room, revision)
             self._current[room] = context.post(room, body, lifetime_ms=LIFETIME_MS, posting=posting)
+            self._said_ms[room] = context.monotonic_ms()
 
     def close(self) -> None:
         """From the next announce on say that nothing more is taken on; it is due now."""

@@ -6,8 +6,8 @@ What a task *is* comes from the fold; an ``Errand`` keeps only what the fold can
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET
@@ -16,8 +16,10 @@ from bots.artifacts import Unavailable
 from bots.behaviours import Context, Posting, Received
 from bots.behaviours.awarding import Hopeless, award, expected_offers, needs_award
 from bots.behaviours.errand import Errand, Order
+from bots.behaviours.handshake import HandshakeBehaviour
+from bots.behaviours.liveness import Liveness
 from bots.errors import ClawbotError
-from bots.events import Notice, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
+from bots.events import Notice, StageText, TaskEnded, TaskOpened, TaskQuestion
 from clawnet_proto import sealed_text as sealed
 from clawnet_proto.errors import ProtocolError
 from clawnet_proto.families import task
@@ -36,8 +38,8 @@ _ANSWER = 8000
 _FETCHED_BYTES = 4 << 20  # of one task's outputs, all together
 
 
-def _secrets_key(task_id: str) -> str:
-    return f"secrets {task_id}"
+def _secrets_key(room: str, task_id: str) -> str:
+    return f"secrets {room} {task_id}"
 
 
 def _person(request: task.Request) -> str:
@@ -46,11 +48,12 @@ def _person(request: task.Request) -> str:
 
 
 class RequesterBehaviour:
-    """All tasks of ours. ``greet`` shakes hands with a peer at first need."""
+    """All tasks of ours. ``handshakes`` are made at first need, and to learn who is alive."""
 
-    def __init__(self, context: Context, greet: Callable[[str, str], bool]) -> None:
+    def __init__(self, context: Context, handshakes: HandshakeBehaviour) -> None:
         self._context = context
-        self._greet = greet
+        self._handshakes = handshakes
+        self._liveness = Liveness(context, handshakes)
         self._errands: dict[str, Errand] = {}
 
     # -- what the owner does ---------------------------------------------------------------------------------
@@ -70,14 +73,17 @@ class RequesterBehaviour:
                 recipients=[order.to] if order.to else (),
                 posting=Posting(root=order.root, mention=_person(body), priority=0),
             )
-            now = context.now_ms()
-            errand = Errand(id=message.id, room=order.room, order=order, secrets=secrets, asked_ms=now)
+            now = context.monotonic_ms()
+            errand = Errand(
+                id=message.id, room=order.room, order=order, secrets=secrets,
+                asked_ms=now, deadline_ms=now + order.timeout_ms,
+            )  # fmt: skip
             self._errands[message.id] = errand
             if secrets:
-                context.store.set_fact(_secrets_key(message.id), msgspec.json.encode(secrets).decode())
+                context.store.set_fact(_secrets_key(order.room, message.id), msgspec.json.encode(secrets).decode())
             errand.expected = expected_offers(context, errand, body)
             names = tuple(stage.id for stage in body.stages)
-            context.notify(TaskOpened(at_ms=now, task=message.id, room=order.room, stages=names))
+            context.notify(TaskOpened(at_ms=context.now_ms(), task=message.id, room=order.room, stages=names))
             # An addressed task needs no offers: request and awards travel as one event.
             if order.to:
                 self._drive(errand, now)
@@ -103,22 +109,28 @@ class RequesterBehaviour:
         )
 
     def resume(self) -> None:
-        """Take up unfinished tasks of an earlier run, from the fold alone."""
+        """Take up unfinished tasks of an earlier run, from the fold alone; of finished ones no plain text is kept."""
+        kept = self._context.store.facts("secrets ")
         for room in self._context.rooms():
             for view in self._context.mesh(room.uri).tasks():
                 if view.requester == self._context.identity.did:
                     self._take_up(room.uri, view)
+                if view.finished and _secrets_key(room.uri, view.id) in kept:
+                    self._context.store.forget_fact(_secrets_key(room.uri, view.id))
 
     def _take_up(self, room: str, view: TaskView) -> None:
         if view.finished or view.id in self._errands:
             return
-        kept = self._context.store.fact(_secrets_key(view.id))
+        context, now = self._context, self._context.monotonic_ms()
+        kept = context.store.fact(_secrets_key(room, view.id))
         self._errands[view.id] = Errand(
             id=view.id,
             room=room,
             order=None,
             secrets=msgspec.json.decode(kept, type=dict[str, sealed.Secret]) if kept else {},
-            asked_ms=self._context.now_ms(),
+            asked_ms=now,
+            # Of an earlier run only the wall clock tells how long ago it was.
+            deadline_ms=now + view.request.envelope.expires_ms - context.now_ms(),
             awarded=any(stage.current for stage in view.stages.values()),
         )
 
@@ -138,6 +150,22 @@ class RequesterBehaviour:
         errand.post(self._context, task.Cancel(reason=reason or UNSET), answers=task_id)
         self._end(errand, "canceled", code="canceled", message=reason)
 
+    def fail(self, task_id: str, code: str, message: str) -> None:
+        """Close a task of ours as failed, if it is still open."""
+        errand = self._errands.get(task_id)
+        view = errand.view(self._context) if errand is not None else None
+        if errand is not None and view is not None and not view.finished:
+            self._close(errand, view, code=code, message=message)
+
+    def abandon(self, room: str, code: str, message: str) -> None:
+        """End our tasks in a room that hears us no more; no plain text is kept, not of those never taken up either."""
+        for errand in [errand for errand in self._errands.values() if errand.room == room]:
+            for fetch in errand.fetches.values():
+                fetch.cancel()
+            self._end(errand, "failed", code=code, message=message)
+        for key in self._context.store.facts(_secrets_key(room, "")):
+            self._context.store.forget_fact(key)
+
     def reply(self, task_id: str, text: str) -> None:
         """Answer the question a task of ours waits for. Raises ClawbotError if it waits for none."""
         errand = self._errands.get(task_id)
@@ -147,7 +175,7 @@ class RequesterBehaviour:
             if errand is not None and current is not None and current.question is not None:
                 body = task.Reply(stage=stage.spec.id, attempt=current.number, text=text)
                 errand.post(self._context, body, answers=current.question.id, to=current.executor)
-                errand.heard_ms[(stage.spec.id, current.number)] = self._context.now_ms()
+                errand.heard_ms[(stage.spec.id, current.number)] = self._context.monotonic_ms()
                 return
         raise ClawbotError("task.no_question", "That task waits for no answer.", "See `clawbot tasks`.")
 
@@ -155,6 +183,7 @@ class RequesterBehaviour:
 
     def on_message(self, received: Received) -> None:
         message = received.message
+        self._liveness.heard(message)
         if message.sender == self._context.identity.did and isinstance(message.body, task.Request):
             # The echo of a request that a crash kept us from remembering.
             view = self._context.mesh(message.envelope.room).task(message.id)
@@ -164,28 +193,31 @@ class RequesterBehaviour:
         errand = self._errands.get(str(message.envelope.thread))
         if errand is None:
             return
-        now = self._context.now_ms()
         if isinstance(message.body, task.Offer):
-            self._note_offer(errand, message, now)
-        elif isinstance(message.body, task.Start | task.Progress | task.Ask | task.Result):
-            self._note_sign_of_life(errand, message, now)
+            self._note_offer(errand, message)
+        elif isinstance(message.body, task.Progress | task.Ask | task.Result):
+            self._tell_words(errand, message)
 
-    def _note_offer(self, errand: Errand, message: Message, now: int) -> None:
+    def _note_offer(self, errand: Errand, message: Message) -> None:
         if len(errand.offers) >= _OFFERING_PEERS and message.sender not in errand.offers:
-            return
+            # An account is one live peer, by however many identities it has offered.
+            live = {peer.did for peer in self._context.live_peers(errand.room)}
+            if not (gone := [did for did in errand.offers if did not in live]):
+                return
+            del errand.offers[gone[0]]
         offers = errand.offers.setdefault(message.sender, {})
         offers.update({offer.stage: offer for offer in message.body.stages})
-        errand.first_offer_ms = errand.first_offer_ms or now
-        self._greet(errand.room, message.sender)
+        errand.first_offer_ms = errand.first_offer_ms or self._context.monotonic_ms()
+        self._handshakes.greet(errand.room, message.sender)
 
-    def _note_sign_of_life(self, errand: Errand, message: Message, now: int) -> None:
-        body: Any = message.body
+    def _tell_words(self, errand: Errand, message: Message) -> None:
+        """What the executor of an attempt says, for whoever watches."""
+        body, now = message.body, self._context.now_ms()
         view = errand.view(self._context)
         stage = view.stages.get(body.stage) if view else None
         attempt = stage.attempts.get(body.attempt) if stage else None
         if view is None or stage is None or attempt is None or attempt.executor != message.sender:
             return
-        errand.heard_ms[(body.stage, body.attempt)] = now
         if isinstance(body, task.Progress):
             self._show(errand, body, body.offset, errand.progress_text(self._context, body), now)
         elif isinstance(body, task.Result) and body.media_type == "text/plain":
@@ -215,10 +247,10 @@ class RequesterBehaviour:
 
     # -- what is due -----------------------------------------------------------------------------------------
 
-    def advance(self, now_ms: int) -> None:
+    def advance(self, monotonic_ms: int) -> None:
         for errand in list(self._errands.values()):
             try:
-                self._drive(errand, now_ms)
+                self._drive(errand, monotonic_ms)
             except ProtocolError as error:
                 # What it needs next cannot be said, now or later; the other tasks go on.
                 log.warning("task %s: %s", errand.id, error)
@@ -241,18 +273,21 @@ class RequesterBehaviour:
         if view.finished:
             self._end_as_told(errand, view)
             return
-        self._tell_stages(errand, view, now)
+        self._tell_stages(errand, view)
+        errand.hear(context, view, now)
         self._fetch_what_is_stored(errand, view, now)
         lacking = [stage for stage in view.stages.values() if errand.accepted(context, stage) is None]
         if not lacking:
             self._close(errand, view)
-        elif now >= view.request.envelope.expires_ms:
+        elif now >= errand.deadline_ms:
             self._close(errand, view, code="deadline", message="The task's time is over.")
-        elif needy := [stage for stage in lacking if needs_award(errand, view, stage, now)]:
+        elif needy := [stage for stage in lacking if needs_award(context, errand, view, stage, now)]:
             try:
-                award(context, errand, view, needy, now)
+                award(context, self._liveness, errand, view, needy, now)
             except Hopeless as error:
                 self._close(errand, view, code=error.code, message=error.message)
+            else:
+                self._tell_stages(errand, errand.view(context) or view)
 
     def _fetch_what_is_stored(self, errand: Errand, view: TaskView, now: int) -> None:
         """Outputs that were too long for their results; while one is on its way its stage is not silent."""
@@ -283,25 +318,12 @@ class RequesterBehaviour:
             self._show(errand, result.body, 0, errand.text_of(result), context.now_ms())
         context.wake()
 
-    def _tell_stages(self, errand: Errand, view: TaskView, now: int) -> None:
-        mesh = self._context.mesh(errand.room)
+    def _tell_stages(self, errand: Errand, view: TaskView) -> None:
         for name, stage in view.stages.items():
             current = stage.current
-            if current is None or errand.told.get(name) == (current.number, stage.state):
-                continue
-            errand.told[name] = (current.number, stage.state)
-            self._context.notify(
-                StageChanged(
-                    at_ms=now,
-                    task=errand.id,
-                    stage=name,
-                    attempt=current.number,
-                    state=stage.state,
-                    executor=current.executor,
-                    name=mesh.name_of(current.executor),
-                    detail=current.failure.body.message if current.failure else "",
-                )
-            )
+            if current is not None and errand.told.get(name) != (current.number, stage.state):
+                errand.told[name] = (current.number, stage.state)
+                self._context.notify(errand.stage_changed(self._context, stage, current))
 
     def _close(self, errand: Errand, view: TaskView, *, code: str = "", message: str = "") -> None:
         """Post the receipt, and end."""
@@ -328,7 +350,7 @@ class RequesterBehaviour:
         line = self._words_for(errand, results, message) if person else ""
         errand.post(context, body, answers=errand.id, line=line, mention=person)
         closed = errand.view(context) or view
-        self._tell_stages(errand, closed, context.now_ms())
+        self._tell_stages(errand, closed)
         self._end_as_told(errand, closed)
 
     def _words_for(self, errand: Errand, results: list[Message | None], message: str) -> str:
@@ -356,7 +378,7 @@ class RequesterBehaviour:
         context, now = self._context, self._context.now_ms()
         self._errands.pop(errand.id, None)
         if errand.secrets:
-            context.store.forget_fact(_secrets_key(errand.id))
+            context.store.forget_fact(_secrets_key(errand.room, errand.id))
         view = errand.view(context)
         results = [stage.accepted for stage in view.stages.values() if stage.accepted] if view else []
         done = tuple(errand.stage_done(context, result) for result in results)
@@ -370,7 +392,7 @@ class RequesterBehaviour:
                 stages=done,
                 text=done[-1].text if done and outcome == "completed" else "",
                 executions=view.close.body.executions if view and view.close else 0,
-                elapsed_ms=now - errand.asked_ms,
+                elapsed_ms=context.monotonic_ms() - errand.asked_ms,
             )
         )
         if outcome == "failed":

@@ -91,6 +91,12 @@ examples:
 
 exit status: 0 all passed, 1 some did not, 2 wrong usage, vectors that are missing or changed, or a testee that cannot
 be started, 3 a testee that gives no answer, 130 interrupted""",
+    "hub": """\
+examples:
+  clawbot hub --directory ./hub
+  clawbot hub --directory ./hub --listen 0.0.0.0:443 --url https://hub.example.org --certificate c.pem --key k.pem
+  clawbot hub --directory ./hub --listen 127.0.0.1:8700 --url https://hub.example.org --behind-proxy
+  curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8700/rooms/clawnet""",
     "homeserver": """\
 examples:
   clawbot homeserver --directory ./hs --user ada --user bert --room clawnet
@@ -225,6 +231,16 @@ def _parser() -> argparse.ArgumentParser:
     conformance.add_argument("--junit", default=None, metavar="FILE", help="write the results as JUnit XML too")
     conformance.add_argument("--json", action="store_true", help="one JSON object a vector, and one for the whole")
 
+    hub = command("hub", "hub", "run a hub: rooms over plain HTTP, for where there is no Matrix")
+    hub.add_argument("--directory", required=True, help="where it keeps everything")
+    hub.add_argument("--listen", default="127.0.0.1:8700", metavar="ADDRESS:PORT", help="default: 127.0.0.1:8700")
+    hub.add_argument("--url", default="", help="what others know it by (default: where it listens)")
+    hub.add_argument("--behind-proxy", action="store_true", help="the client is the last address in X-Forwarded-For")
+    hub.add_argument("--certificate", default=None, metavar="PEM", help="serve https with this certificate")
+    hub.add_argument("--key", default=None, metavar="PEM", help="its key, if it is not in the same file")
+    hub.add_argument("--ban", action="append", default=[], metavar="DID", help="do not serve this key; repeatable")
+    hub.add_argument("--json", action="store_true", help="one JSON object once it is ready")
+
     homeserver = command("homeserver", "homeserver", "run a Matrix homeserver on this machine, for development")
     homeserver.add_argument("--directory", required=True, help="where it keeps everything")
     homeserver.add_argument("--port", type=int, default=0, help="default: a free one")
@@ -242,6 +258,7 @@ def _agent_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("configuration", "each also in the file and as CLAWNET_<SECTION>_<KEY>")
     group.add_argument("--homeserver", default=None, metavar="URL", help="the Matrix server's own address")
     group.add_argument("--user", default=None, metavar="@USER:SERVER", help="the agent's Matrix account")
+    group.add_argument("--hub", default=None, metavar="URL", help="a hub in place of a Matrix server")
     group.add_argument("--room", action="append", default=None, metavar="ROOM", help="alias, id or URI; repeatable")
     group.add_argument("--owner", default=None, metavar="@USER:SERVER", help="whose invitations are accepted")
     group.add_argument("--kind", default=None, choices=("human", "ai", "hybrid", "system"), help="what is behind it")

@@ -19,11 +19,13 @@ from bots.requests import (
     Cancel,
     Peers,
     PeerSeen,
+    StageSeen,
     Status,
     Tasks,
     TaskSeen,
     Watch,
 )
+from bots.takeovers import ended
 from clawnet_proto.rendering import short
 
 _REQUESTS: dict[str, Callable[[argparse.Namespace], AnyRequest]] = {
@@ -71,6 +73,7 @@ _HEADS: dict[type, Sequence[str]] = {
 def _row(event: AnyAnswer) -> Sequence[str]:
     if isinstance(event, PeerSeen):
         state: str = event.standing if event.standing != "good" else "live" if event.live else "gone"
+        state = "from the future" if event.early and event.standing == "good" else state
         state += "" if event.bound or event.standing != "good" else ", unbound"
         state += f", key {event.rotations + 1}" if event.rotations else ""
         state += ", says two things at once" if event.equivocates else ""
@@ -87,9 +90,16 @@ def _row(event: AnyAnswer) -> Sequence[str]:
         )
     assert isinstance(event, TaskSeen)
     stages = " → ".join(
-        f"{stage.stage} {stage.state}" + (f" ({stage.name})" if stage.name else "") for stage in event.stages
+        f"{stage.stage} {stage.state}" + (f" ({stage.name}{_after(stage)})" if stage.name else "")
+        for stage in event.stages
     )
     return short(event.task), event.state, event.requester + (" (me)" if event.ours else ""), stages, event.title
+
+
+def _after(stage: StageSeen) -> str:
+    """From whom a stage was taken over, the last few."""
+    earlier = [f"{attempt.name}: {ended(attempt.state)}" for attempt in stage.before[-3:]]
+    return f", after {', '.join(earlier)}" if earlier else ""
 
 
 def _show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from typing import TextIO
 from bots.cli.terminal import Painted, write, write_line
 from bots.events import MessageSeen, Notice, PeerConfirmed, StageChanged, StageText, TaskEnded, TaskOpened, TaskQuestion
 from bots.requests import AnyAnswer
+from bots.takeovers import ended
 from clawnet_proto.rendering import clean, short
 
 _SIGNS = {"bound": "✔", "unbound": "?", "relayed": "↷", "invalid": "✘"}
@@ -72,7 +73,8 @@ class Printer:
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             detail = f": {clean(event.detail)}" if event.detail else ""
             state = _STATES.get(event.state, f"{event.state} by")
-            return (Painted("36", f"{clock}   {event.stage} {state} {clean(event.name)}{again}{detail}"),)
+            who = clean(event.name) + (_takeover(event) if event.state == "awarded" else "")
+            return (Painted("36", f"{clock}   {event.stage} {state} {who}{again}{detail}"),)
         if isinstance(event, TaskQuestion):
             return (f"{clock} ? {event.stage} asks: {clean(event.text)} (clawbot answer {short(event.task)} TEXT)",)
         if isinstance(event, TaskEnded):
@@ -88,3 +90,11 @@ class Printer:
         # What a person reads and what was signed are the same message; its id tells which.
         said = f" {short(event.id)} {event.type:17} {who:>8} {clean(event.line, limit=160)}"
         return f"{self._clock()} ", sign, said
+
+
+def _takeover(event: StageChanged) -> str:
+    if not event.before:
+        return ""
+    if event.before == event.executor:
+        return f" once more ({ended(event.before_state)})"
+    return f", who takes over from {clean(event.before_name)} ({ended(event.before_state)})"

@@ -30,14 +30,17 @@ class Selection(msgspec.Struct, frozen=True):
 
 def overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What the command line sets, by section and key; None where it says nothing."""
+    rooms = options.room if options.module in ("run", "setup") else None
+    hub = getattr(options, "hub", None)  # clawtui watches Matrix rooms alone
     return {
         "agent": {"kind": options.kind, "role": options.role},
         "matrix": {
             "homeserver": options.homeserver,
             "user": options.user,
-            "rooms": options.room if options.module in ("run", "setup") else None,
+            "rooms": None if hub else rooms,
             "owner": options.owner,
         },
+        "http": {"hub": hub, "rooms": rooms if hub else None},
         "engine": {"use": options.engine, "model_path": options.model_path},
         "log": {"level": getattr(options, "log_level", None), "format": getattr(options, "log_format", None)},
         "health": {"listen": None if (port := getattr(options, "health", None)) is None else f"127.0.0.1:{port}"},
@@ -72,6 +75,8 @@ def _name(options: argparse.Namespace) -> str:
 def require_account(selection: Selection) -> None:
     """Raises ConfigError naming what is missing to log in."""
     matrix = selection.config.matrix
+    if selection.config.http.hub:
+        return
     missing = [flag for flag, value in (("--homeserver", matrix.homeserver), ("--user", matrix.user)) if not value]
     if missing:
         raise ConfigError(

@@ -31,7 +31,9 @@ def main(options: argparse.Namespace) -> int:
         "role": options.role or "generalist",
         "homeserver": options.homeserver or "",
         "user": options.user or "",
-        "rooms": options.room or [],
+        "rooms": [] if options.hub else options.room or [],
+        "hub": options.hub or "",
+        "hub_rooms": options.room or [] if options.hub else [],
         "owner": options.owner or "",
         "engine": options.engine or "auto",
         "model_path": options.model_path or "",
@@ -49,7 +51,7 @@ def main(options: argparse.Namespace) -> int:
     write_line(sys.stdout, f"{name} is {did}")
     write_line(sys.stdout, f"configuration: {paths.config}")
     write_line(sys.stdout, f"keys:          {paths.keys}")
-    complete = options.homeserver and options.user and options.room
+    complete = options.room and (options.hub or (options.homeserver and options.user))
     first = "" if complete else "Fill in homeserver, user and rooms there, then: "
     write_line(sys.stdout, f"{first}clawbot run --name {name}")
     return OK

@@ -42,6 +42,7 @@ _GAUGES = (
     ("stages_running", "stages_running", "Stages being worked on."),
     ("stages_waiting", "stages_waiting", "Stages awarded to this agent that wait for inputs or a slot."),
     ("disk_free_bytes", "disk_free_bytes", "Free space where the agent keeps its files."),
+    ("clock_ahead_seconds", "clock_ahead_s", "How far this machine's clock is ahead of the homeserver's."),
     ("audit_waiting", "audit_waiting", "Records of the audit log that are not written yet."),
     ("undecryptable", "undecryptable", "Encrypted events that wait for their key."),
     ("changed_devices", "changed_devices", "Devices of others that came back with other keys."),

@@ -63,9 +63,10 @@ class Health:
             online=agent.transport.online,
             sync_age_s=self._sync_age_s(uptime_s),
             rooms=len(rooms),
+            rooms_left=len(agent.departures.sentences),
             encrypted_rooms=sum(room.encrypted for room in rooms),
             peers_live=len({peer.did for room in rooms for peer in agent.live_peers(room.uri)}),
-            barred=agent.barred.is_set(),
+            barred=agent.barred.is_set() and not rooms,
             folded=agent.synced.is_set(),
             stopping=agent.stopping,
             revoked=agent.identity.revocation is not None,
@@ -88,6 +89,7 @@ class Health:
             plaintext_events=encryption.plain,
             changed_devices=len(encryption.changed),
             device_lost=encryption.lost,
+            clock_ahead_s=self._clock_ahead_s(),
             audit_waiting=0 if audit is None else audit.waiting,
             audit_lost=0 if audit is None else audit.lost,
             audit_fault="" if audit is None else audit.fault,
@@ -101,6 +103,10 @@ class Health:
             age_s = transport.sync_age_s
             return None if age_s is None else round(age_s, 3)
         return 0.0 if transport.online else uptime_s if self._agent.synced.is_set() else None
+
+    def _clock_ahead_s(self) -> float | None:
+        ahead_ms = self._agent.clock_watch.ahead_ms
+        return None if ahead_ms is None else round(ahead_ms / 1000, 1)
 
     def _standing(self) -> Standing:
         """The worst that any of our rooms holds of our identity."""

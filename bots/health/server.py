@@ -19,7 +19,8 @@ from bots.health.state import Finding, State, Verdict, unready
 
 log = logging.getLogger(__name__)
 
-_CONNECTIONS = 32
+_CONNECTIONS = 128
+_ACCEPTED_AT_ONCE = 16  # so that nobody is cut for others before there was time to read what he asks
 _CONNECTION_S = 10.0  # from its beginning to its end
 _HEADER_S = 2.0  # from its beginning to the end of the request's header
 _FRESH_S = 1.0  # a reading is shown again: many who ask cost no more than one
@@ -47,7 +48,8 @@ class HealthServer:
             "/ready": self._show_ready,
             "/metrics": self._show_metrics,
         }
-        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}  # connections that have not asked yet
+        # Connections that have not asked yet, the oldest first.
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
         self._reading: tuple[float, State, Verdict] | None = None  # the last one, and when it was made
         self.url = ""
 
@@ -59,7 +61,7 @@ class HealthServer:
         )  # fmt: skip
         where = self._where
         try:
-            self._server = await loop.create_server(self._connection, where.host, where.port)
+            self._server = await loop.create_server(self._connection, where.host, where.port, backlog=_ACCEPTED_AT_ONCE)
         except OSError as error:
             raise ConfigError(
                 "health.port",
@@ -77,13 +79,26 @@ class HealthServer:
         self._health.url = ""
 
     def _connection(self) -> asyncio.Protocol:
-        """One more connection: cut if there are too many, if it does not ask soon, or once it has lasted too long."""
-        if len(self._http.connections) >= _CONNECTIONS:
+        """One more connection: cut if it does not ask soon, or once it has lasted too long.
+
+        If there are too many, whoever has been silent longest makes room: to hold connections open keeps nobody out.
+        """
+        if len(self._http.connections) >= _CONNECTIONS and not self._cut_silent():
             return _Turned()
         protocol, loop = self._http(), asyncio.get_running_loop()
         self._silent[protocol] = loop.call_later(_HEADER_S, self._too_slow, protocol)
         loop.call_later(_CONNECTION_S, _cut, protocol)
         return protocol
+
+    def _cut_silent(self) -> bool:
+        """Whether there was one to cut."""
+        while self._silent:
+            protocol = next(iter(self._silent))
+            self._silent.pop(protocol).cancel()
+            if protocol.transport is not None:
+                _cut(protocol)
+                return True
+        return False
 
     def _too_slow(self, protocol: web.RequestHandler) -> None:
         del self._silent[protocol]

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from bots.clock_watch import fault_of
 from bots.config import HealthSection
 
 Standing = Literal["good", "disputed", "revoked"]
@@ -21,6 +22,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     rooms: int
     encrypted_rooms: int
     peers_live: int  # we among them
+    rooms_left: int = 0  # rooms that it was put out of, or left, in this run
     barred: bool = False  # none of the configured rooms will have us
     folded: bool = False  # what the rooms' history holds is folded, and we have announced ourselves
     stopping: bool = False
@@ -44,6 +46,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     plaintext_events: int = 0  # unencrypted messages in encrypted rooms
     changed_devices: int = 0  # devices of others that came back with other keys
     device_lost: bool = False  # the homeserver knows our device by keys that we do not have
+    clock_ahead_s: float | None = None  # of the homeserver's clock, less than 0 if behind; None: not known
     audit_waiting: int = 0  # records of the audit log that are not written yet
     audit_lost: int = 0  # records that never will be
     audit_fault: str = ""  # why the audit log cannot be written, "" if it can or there is none
@@ -107,8 +110,10 @@ _WARNINGS: dict[str, Rule] = {
         "The homeserver did not answer last time.", lambda state: not state.online and state.sync_age_s is not None
     ),
     "rooms.none": _says("The agent is in no room.", lambda state: state.online and not state.rooms),
+    "rooms.left": lambda state, _: f"Rooms that it is no longer in: {state.rooms_left}." if state.rooms_left else "",
     "engine.starting": _says("The engine is starting.", lambda state: state.engine in ("starting", "stopped")),
     "engine.no_model": _says("The engine has no model.", lambda state: state.engine == "ready" and not state.models),
+    "clock.off": lambda state, _: "" if state.clock_ahead_s is None else fault_of(round(state.clock_ahead_s * 1000)),
     "encryption.unreadable": lambda state, _: _unreadable(state),
     "audit.fault": lambda state, _: state.audit_fault,
     "audit.lost": lambda state, _: (

@@ -13,7 +13,7 @@ from typing import Any
 
 from bots.errors import StoreError
 from bots.store import faults
-from bots.store.schema import APPLICATION_ID, MIGRATIONS
+from bots.store.schema import SCHEMA, Schema
 
 _BUSY_MS = 5_000
 
@@ -25,12 +25,14 @@ class Database:
     mode 0700. To be used from one thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema = SCHEMA) -> None:
         self.path = path
+        self._schema = schema
         self._depth = 0
         self._durable = True
         self._before_commit: dict[Callable[[], None], None] = {}
         self._after_commit: list[Callable[[], None]] = []
+        self._on_fault: list[Callable[[StoreError], None]] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(path)
@@ -57,14 +59,14 @@ class Database:
         try:
             return self._open().execute(statement, parameters)
         except sqlite3.Error as error:
-            raise faults.from_sqlite(error, self.path) from error
+            raise self._fault(error) from error
 
     def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Run one query and fetch all its rows."""
         try:
             return self._open().execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
-            raise faults.from_sqlite(error, self.path) from error
+            raise self._fault(error) from error
 
     def value(self, statement: str, parameters: tuple[Any, ...] = ()) -> Any:
         """The first column of the first row, or None if there is no row."""
@@ -121,6 +123,16 @@ class Database:
         else:
             self._after_commit.append(callback)
 
+    def on_fault(self, callback: Callable[[StoreError], None]) -> None:
+        """Call ``callback`` with every failure from now on, before it is raised."""
+        self._on_fault.append(callback)
+
+    def _fault(self, error: sqlite3.Error) -> StoreError:
+        fault = faults.from_sqlite(error, self.path)
+        for callback in self._on_fault:
+            callback(fault)
+        return fault
+
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             raise StoreError("store.closed", f"The store {self.path} is closed.")
@@ -147,21 +159,21 @@ class Database:
         with self.transaction():
             ours = self.value("PRAGMA application_id")
             tables = self.value("SELECT count(*) FROM sqlite_schema")
-            if ours != APPLICATION_ID and tables:
+            if ours != self._schema.application_id and tables:
                 raise faults.damaged(self.path, "it belongs to another program")
-            self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self.execute(f"PRAGMA application_id = {self._schema.application_id}")
             self.execute(
                 "CREATE TABLE IF NOT EXISTS migrations"
                 " (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL) STRICT"
             )
             version = self.value("SELECT max(version) FROM migrations") or 0
-            if version > len(MIGRATIONS):
+            if version > len(self._schema.migrations):
                 raise StoreError(
                     "store.newer",
                     f"The store {self.path} was written by a newer ClawNet (schema {version}).",
                     "Upgrade this installation, or name another store.",
                 )
-            for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+            for number, statements in enumerate(self._schema.migrations[version:], start=version + 1):
                 for statement in statements:
                     self.execute(statement)
                 self.execute("INSERT INTO migrations VALUES (?, ?)", (number, time.time_ns() // 1_000_000))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -69,15 +69,19 @@ class Outgoing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, transport: str, entries: Sequence[Entry], now_ms: int) -> None:
-        """Store entries."""
+    def add(self, transport: str, entries: Sequence[Entry], now_ms: int) -> list[int]:
+        """Store entries; gives the row of each."""
+        rows = []
         with self._database.transaction():
             for entry in entries:
-                self._database.execute(
+                row = self._database.execute(
                     f"INSERT INTO outbox (transport, {_LANE}, {_FIELDS}, added_ms)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (transport, *msgspec.structs.astuple(entry), now_ms),
-                )
+                ).lastrowid
+                assert row is not None
+                rows.append(row)
+        return rows
 
     def lanes(self, transport: str) -> list[Lane]:
         """The destinations something waits for: the most urgent first, then the oldest."""
@@ -160,25 +164,37 @@ class Outgoing:
             self._database.execute("UPDATE outbox SET batch = NULL, alone = 1 WHERE batch = ?", (batch.id,))
             self._database.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
 
-    def drop_expired(self, transport: str, now_ms: int) -> int:
-        """Forget what need not be sent any more; gives how many entries that were.
+    def expired(self, transport: str, now_ms: int) -> list[int]:
+        """The rows of what need not be sent any more, at this time of the wall clock."""
+        rows = self._database.rows(
+            "SELECT outbox.id FROM outbox LEFT JOIN batches ON batch = batches.id"
+            " WHERE outbox.transport = ? AND state IS NOT 'refused' AND expires_ms > 0 AND expires_ms <= ?",
+            (transport, now_ms),
+        )
+        return [row for (row,) in rows]
+
+    def drop(self, transport: str, expired: Collection[int]) -> list[int]:
+        """Forget these rows; gives those that are forgotten.
 
         A batch goes only as a whole: a retry must be the event the first try may have made.
         """
+        if not expired:
+            return []
+        batches: dict[int | None, list[int]] = {}
+        for batch, row in self._database.rows(
+            "SELECT batch, outbox.id FROM outbox LEFT JOIN batches ON batch = batches.id"
+            " WHERE outbox.transport = ? AND state IS NOT 'refused'",
+            (transport,),
+        ):
+            batches.setdefault(batch, []).append(row)
+        dropped = [row for row in batches.pop(None, []) if row in expired]
         with self._database.transaction():
-            dropped = self._database.execute(
-                "DELETE FROM outbox WHERE transport = ? AND batch IS NULL AND expires_ms > 0 AND expires_ms <= ?",
-                (transport, now_ms),
-            ).rowcount
-            stale = self._database.rows(
-                "SELECT batch, count(*) FROM outbox JOIN batches ON batch = batches.id"
-                " WHERE outbox.transport = ? AND state = 'open'"
-                " GROUP BY batch HAVING min(expires_ms) > 0 AND max(expires_ms) <= ?",
-                (transport, now_ms),
-            )
-            for batch, count in stale:
-                self._database.execute("DELETE FROM batches WHERE id = ?", (batch,))
-                dropped += count
+            for row in dropped:
+                self._database.execute("DELETE FROM outbox WHERE id = ?", (row,))
+            for batch, rows in batches.items():
+                if all(row in expired for row in rows):
+                    self._database.execute("DELETE FROM batches WHERE id = ?", (batch,))
+                    dropped += rows
         return dropped
 
     def counts(self, transport: str) -> tuple[int, int | None, int]:

@@ -5,9 +5,17 @@ A migration that has been released is never edited; a change is a new one at the
 
 from __future__ import annotations
 
-APPLICATION_ID = 0x436C4E74  # "ClNt": tells a ClawNet store from any other SQLite file
+import msgspec
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+
+class Schema(msgspec.Struct, frozen=True):
+    """What a file holds: ``application_id`` tells it from any other SQLite file."""
+
+    application_id: int
+    migrations: tuple[tuple[str, ...], ...]
+
+
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """
         CREATE TABLE inbox (
@@ -66,4 +74,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE threads (conversation TEXT PRIMARY KEY, root TEXT NOT NULL) STRICT",
         "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     ),
+    # What is handled has a number that says when: whoever waits does so in turn, not in the order of arrival.
+    (
+        "UPDATE inbox SET handled = seq WHERE handled <> 0",
+        "CREATE UNIQUE INDEX inbox_handled ON inbox (handled) WHERE handled > 0",
+    ),
 )
+
+SCHEMA = Schema(0x436C4E74, _MIGRATIONS)  # "ClNt"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from bots.errors import StoreError
 from bots.store.database import Database
 from bots.store.inbox import InboxRows
 from bots.store.outgoing import Outgoing
@@ -64,6 +65,10 @@ class Store:
         """Call ``callback`` once the current transaction is committed; at once outside of one."""
         self._database.after_commit(callback)
 
+    def on_fault(self, callback: Callable[[StoreError], None]) -> None:
+        """Call ``callback`` with every failure of the file from now on, whoever it is raised to."""
+        self._database.on_fault(callback)
+
     # --- what arrived ---
 
     def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
@@ -87,7 +92,11 @@ class Store:
         return self._inbox.had(transport, events)
 
     def unhandled(self, limit: int = _NO_LIMIT) -> list[tuple[int, Delivery]]:
-        """What nobody has handled yet, as (sequence number, delivery) in order of arrival."""
+        """What nobody has handled yet, as (sequence number, delivery) in order of arrival.
+
+        With ``limit`` at most so many, of no more bytes than others can wait for: the oldest of each sender, then the
+        next oldest of each.
+        """
         return self._inbox.unhandled(limit)
 
     @property
@@ -104,9 +113,10 @@ class Store:
         self._inbox.forget(seqs)
 
     def history(self, after: int = 0) -> Iterator[tuple[int, Delivery]]:
-        """The handled deliveries in order: fold them again at a start, then take ``unhandled``.
+        """The handled deliveries, each with its number, in the order in which they were handled.
 
-        ``after`` is the sequence number of the last one that is not wanted. Others may write while one reads.
+        Fold them again at a start, then take ``unhandled``. ``after`` is the number of the last one that is not wanted.
+        Others may write while one reads.
         """
         return self._inbox.history(after)
 
@@ -120,7 +130,7 @@ class Store:
 
     @property
     def forgotten(self) -> int:
-        """The greatest sequence number that ``history`` has given up to its bound in this run, 0 if none."""
+        """The greatest number that ``history`` has given up to its bounds in this run, 0 if none."""
         return self._inbox.forgotten
 
     # --- what is remembered ---

@@ -53,6 +53,17 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     members: int
 
 
+class Departure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why we take part in a room no more. All texts in it are strangers'."""
+
+    room: str  # URI
+    name: str  # alias or display name for people
+    code: Literal["room.left", "room.kicked", "room.banned", "room.replaced"]
+    by: str = ""  # address URI of who did it, "" if that is not known
+    reason: str = ""  # in the words of who did it
+    successor: str = ""  # URI of the room that took its place
+
+
 class EncryptionHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How reading and writing in encrypted rooms goes; counted in this run where nothing else is said."""
 

@@ -10,6 +10,7 @@ import msgspec
 CARRIERS: Final = "net.clawnet.carriers"
 DIRECT: Final = "net.clawnet.direct"
 MESSAGE: Final = "m.room.message"
+ENCRYPTED: Final = "m.room.encrypted"
 CARRIERS_MOST: Final = 16
 
 
@@ -45,6 +46,13 @@ def words(event: str) -> str:
     ):
         return ""
     return body if isinstance(body, str) else ""
+
+
+def is_encrypted(event: str) -> bool:
+    """Whether this is an event of a room as it travels encrypted: who hands it over so could not read it."""
+    found = members(event)
+    content = object_of(found.get("content"))  # of what was redacted nothing is left
+    return found.get("type") == ENCRYPTED and "state_key" not in found and "ciphertext" in content
 
 
 def members(event: str) -> dict[str, Any]:

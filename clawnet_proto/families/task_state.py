@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from clawnet_proto.families import task
 from clawnet_proto.message import Message
@@ -105,8 +105,9 @@ def derive(request: Message, messages: Iterable[Message]) -> TaskView:
     # Offers reach the requester alone: what others make of the task cannot hang on them.
     known = {request.id: request} | {message.id: message for message in messages if message.type != "task.offer"}
     counted = _count_permitted(view, known)
+    depths = _depths(known)
     for spec in request.body.stages:
-        view.stages[spec.id] = _derive_stage(view, spec, counted, known)
+        view.stages[spec.id] = _derive_stage(view, spec, counted, depths)
     view.state = _task_state(view)
     return view
 
@@ -154,17 +155,24 @@ def _settle_endings(view: TaskView, endings: list[Message]) -> None:
             view.cancel = message
 
 
-def _depth(message: Message, known: Mapping[str, Message]) -> int:
-    depth = 0
-    answers = message.envelope.answers
-    # An id is a digest over what it answers, so the chain cannot close into a circle.
-    while answers is not UNSET and answers in known:
-        depth += 1
-        answers = known[answers].envelope.answers
-    return depth
+def _depths(known: Mapping[str, Message]) -> dict[str, int]:
+    """How many messages each one follows, one answering the other; each link is looked at once."""
+    depths: dict[str, int] = {}
+    for message in known.values():
+        chain: list[str] = []
+        last: str | UnsetType = message.id
+        # An id is a digest over what it answers, so the chain cannot close into a circle.
+        while last is not UNSET and last in known and last not in depths:
+            chain.append(last)
+            last = known[last].envelope.answers
+        depth = depths.get(str(last), -1)
+        for message_id in reversed(chain):
+            depth += 1
+            depths[message_id] = depth
+    return depths
 
 
-def _derive_stage(view: TaskView, spec: task.Stage, counted: list[Message], known: Mapping[str, Message]) -> StageView:
+def _derive_stage(view: TaskView, spec: task.Stage, counted: list[Message], depths: Mapping[str, int]) -> StageView:
     stage = StageView(spec=spec, state="submitted", attempts={})
     mine = [message for message in counted if message.body.stage == spec.id]
     awards = {message.body.attempt: message for message in mine if message.type == "task.award"}
@@ -173,7 +181,7 @@ def _derive_stage(view: TaskView, spec: task.Stage, counted: list[Message], know
             view.errors[message.id] = "task.unknown_stage"
     for number in sorted(awards):
         events = [message for message in mine if message.body.attempt == number]
-        events.sort(key=lambda message: (_depth(message, known), _RANK[event_of(message)], message.id))
+        events.sort(key=lambda message: (depths[message.id], _RANK[event_of(message)], message.id))
         stage.attempts[number] = _derive_attempt(view, spec, awards[number], events, max(awards) > number)
     stage.executions = sum(attempt.result is not None for attempt in stage.attempts.values())
     stage.accepted = _accepted(view, stage)

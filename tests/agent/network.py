@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from bots.clock import Clock
 from bots.errors import Refused, RetryLater
 from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Plane, Room
 from bots.transports.matrix import addresses, reading, writing
@@ -97,6 +98,7 @@ class Network:
         self.direct: list[tuple[str, str, dict[str, Any]]] = []  # sender, recipient, event
         self.rules: list[Rule] = []
         self.public = public
+        self.encrypted = False
         self.chunks: dict[str, bytes] = {}  # by URI
         self.fetched: list[tuple[str, str]] = []  # who fetched which
         self.chunk_fault: Callable[[], None] = lambda: None  # may raise what a chunk store raises
@@ -108,6 +110,9 @@ class Network:
 
     def now_ms(self) -> int:
         return NOW_MS + round(self._loop.time() * 1000)
+
+    def monotonic_ms(self) -> int:
+        return round(self._loop.time() * 1000)
 
     def account(self, address: str) -> Account:
         """The account with this address, made with the room's history as context if it is new."""
@@ -203,6 +208,20 @@ class Network:
         )
 
 
+class ShiftedClock:
+    """The clocks of one machine; its wall clock is ``ahead_ms`` ahead of the true time, and can be set."""
+
+    def __init__(self, truth: Clock) -> None:
+        self._truth = truth
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return self._truth.now_ms() + self.ahead_ms
+
+    def monotonic_ms(self) -> int:
+        return self._truth.monotonic_ms()
+
+
 class SimulatedTransport:
     """An account of a ``Network`` as the agent's transport; it reads and writes events as Matrix does."""
 
@@ -228,7 +247,8 @@ class SimulatedTransport:
         if not self._network.joined(self.address):
             return []
         members = sum(map(self._network.joined, self._network.accounts))
-        return [Room(uri=ROOM, name="#mesh", public=self._network.public, encrypted=False, members=members)]
+        network = self._network
+        return [Room(uri=ROOM, name="#mesh", public=network.public, encrypted=network.encrypted, members=members)]
 
     @property
     def encryption(self) -> EncryptionHealth:

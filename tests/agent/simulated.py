@@ -29,7 +29,7 @@ from clawnet_proto.keys import SigningKey, write_key_file
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.sealing import SealKey
 from clawnet_proto.signing import digest
-from tests.agent.network import Network, SimulatedTransport, lend_key
+from tests.agent.network import Network, ShiftedClock, SimulatedTransport, lend_key
 from tests.agent.stranger import Stranger
 from tests.agent.virtual_time import until
 from tests.proto.authoring import ROOM, Author
@@ -81,6 +81,7 @@ class Member:
         self.address = f"matrix:u/{name}:example.org"
         self.engine = engine
         self.config = config
+        self.clock = ShiftedClock(network)
         self.folder = folder
         self.events: list[AnyEvent] = []
         self.starts = 0
@@ -112,7 +113,7 @@ class Member:
             self.engine,
             lambda agent: SimulatedTransport(self._network, self.address, self.name, store),
             recorder=recorder,
-            clock=self._network.now_ms,
+            clock=self.clock,
             entropy=random.Random(f"{self.name} {self.starts}").randbytes,
         )
         agent.observe(self.events.append)

@@ -18,6 +18,8 @@ MINIMUM: dict[str, Any] = {
     "kind": "ai",
     "role": "writer",
     "homeserver": "",
+    "hub": "",
+    "hub_rooms": [],
     "user": "",
     "rooms": [],
     "owner": "",

@@ -118,6 +118,23 @@ async def test_nothing_is_judged_before_it_is_known_who_is_joined(tmp_path: Path
 
 
 @in_virtual_time
+async def test_who_is_in_a_room_that_is_not_shown_just_now_is_no_outsider(tmp_path: Path) -> None:
+    async with Room(tmp_path) as room:
+        ada, bert = await room.crowd("ada", "bert")
+        await until(lambda: not ada.agent.store.unhandled())
+        eve = room.stranger("eve")
+        eve.announce()
+        await until(lambda: eve.did in live(ada))
+        eve.send(ada.address, hello(eve, bert))
+        await until(lambda: bool(refusals(ada, eve)))
+        seen = len(refusals(ada, eve))
+        ada.agent.transport.rooms = list  # type: ignore[method-assign]
+        eve.send(ada.address, hello(eve, ada))
+        await asyncio.sleep(1)
+        assert refusals(ada, eve)[seen:] == []
+
+
+@in_virtual_time
 async def test_people_are_told_once_of_an_address_that_two_identities_claim(tmp_path: Path) -> None:
     async with Room(tmp_path) as room:
         (ada,) = await room.crowd("ada")

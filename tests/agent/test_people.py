@@ -94,6 +94,22 @@ class TestQuestions:
             assert [message.sender for message in room.network.posted("task.request")] == [order[1]]
 
     @in_virtual_time
+    async def test_when_the_first_fails_after_a_while_one_takes_over_and_not_all(self, tmp_path: Path) -> None:
+        async with Room(tmp_path) as room:
+            members = await room.crowd("ada", "bert", "cora", "dora", engine=lambda: ScriptedEngine([600.0]))
+            event_id = room.network.fresh_id()
+            order = ranked(event_id, [members[0].mesh.peers[member.did] for member in members])
+            first = next(member for member in members if member.did == order[0])
+            content = {"msgtype": "m.text", "body": "!claw ask What is a mesh?"}
+            room.network.post(room.stranger("paul").address, content, event_id=event_id)
+            await until(lambda: room.network.posted("task.award"))
+            await asyncio.sleep(30)  # every rank's wave has passed by now
+            (request,) = room.network.posted("task.request")
+            first.agent.requester.cancel(request.id, "it does not get anywhere")
+            await asyncio.sleep(20)
+            assert [message.sender for message in room.network.posted("task.request")] == order[:2]
+
+    @in_virtual_time
     async def test_of_two_agents_that_took_one_question_the_better_ranked_goes_on(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             members = await scene(room, "ada", "bert", "cora")

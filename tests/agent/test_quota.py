@@ -86,7 +86,8 @@ class TestQuotas:
         quotas = Quotas(LimitsSection(tasks_per_minute_strangers=100_000), NOW)
         for number in range(5_000):
             quotas.admit(address(f"key-{number}", f"{number}.example"), 0, NOW)
-        assert len(quotas._buckets) <= 4096
+        assert len(quotas._addresses._buckets) <= 4096
+        assert len(quotas._homeservers._buckets) <= 4096
 
 
 class TestLists:

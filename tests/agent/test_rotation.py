@@ -145,7 +145,6 @@ class TestRotation:
             said = room.network.posted("presence.announce", by=ada.address)[-1]
             network, late = room.network, room.network.now_ms
             network.now_ms = lambda: late() - 3_600_000  # type: ignore[method-assign]
-            ada.agent._clock = network.now_ms
             ada.agent.rotate()
             assert ada.agent.identity.chain[0].since_ms > said.envelope.sent_ms
             await known(ada, bert)

@@ -106,6 +106,20 @@ class TestRequester:
             assert (await ada.outcome(ada.ask(order()))).outcome == "completed"
 
     @in_virtual_time
+    async def test_with_room_again_a_moment_later_it_stops_all_the_same(self, tmp_path: Path) -> None:
+        """What it has in memory of the question is on no disk: nobody may build on it."""
+        async with Room(tmp_path) as room:
+            ada, _bert = await room.crowd("ada", "bert")
+            fill(ada.agent.store)
+            with pytest.raises(StoreError, match="is full"):
+                ada.ask(order(question="x" * 15_000))
+            ada.agent.store._database.execute("PRAGMA max_page_count = 1000000")
+            await ended(ada, "store.full")
+            assert room.network.posted("task.request") == []
+            await ada.start()
+            assert list(ada.mesh.tasks()) == []
+
+    @in_virtual_time
     async def test_an_open_task_survives(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada = await room.join("ada")

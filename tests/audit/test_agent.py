@@ -32,7 +32,7 @@ def audited(member: Member) -> Member:
 
     def with_witness(recorder: Recorder | None = None) -> Agent:
         agent = bare(recorder)
-        agent.attend(open_audit(member.config, member.folder, lambda: agent.identity, agent.now_ms, agent.notify))
+        agent.attend(open_audit(member.config, member.folder, lambda: agent.identity, agent.clock, agent.notify))
         return agent
 
     member.open = with_witness  # type: ignore[method-assign]

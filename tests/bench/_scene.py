@@ -14,7 +14,10 @@ from typing import Self
 from bots.api import Clawnet
 from bots.events import TaskEnded
 from bots.homeserver import Homeserver
-from bots.homeserver.configuration import RateLimits
+from bots.homeserver.authority import Authority
+from bots.homeserver.configuration import RateLimits, free_port
+from bots.homeserver.federation import Federation
+from bots.homeserver.pair import running
 from clawnet_proto.families import task
 from clawnet_proto.mesh import Peer
 from tests.matrix_client import Account, MatrixClient
@@ -33,11 +36,13 @@ class Scene:
     """One homeserver and one room. ``async with Scene(...) as scene`` starts it, and stops all that was started.
 
     The room is made by the requester's own account, so that nobody but agents is in it. ``client`` is a plain
-    client of that account, to look at the room from outside.
+    client of that account, to look at the room from outside. ``elsewhere`` is the homeserver that the first
+    federates with, if it does; else it is the same.
     """
 
-    def __init__(self, rate_limits: RateLimits = "raised") -> None:
+    def __init__(self, rate_limits: RateLimits = "raised", *, federated: bool = False) -> None:
         self._rate_limits = rate_limits
+        self._federated = federated
         self._stack = AsyncExitStack()
         self._accounts: dict[str, Account] = {}
         self.alias = self.room_id = ""
@@ -51,35 +56,38 @@ class Scene:
                 "XDG_STATE_HOME": f"{folder}/state",
             }
             stack.callback(_changed(self._environment))
-            server = Homeserver(self._folder / "homeserver", rate_limits=self._rate_limits)
-            self.homeserver = await stack.enter_async_context(server)
-            self.client = await self._logged_in(stack, REQUESTER)
+            servers = homeservers(self._folder, federated=self._federated, rate_limits=self._rate_limits)
+            await stack.enter_async_context(running(*servers))
+            self.homeserver, self.elsewhere = servers[0], servers[-1]
+            self.client = await self._logged_in(stack, REQUESTER, self.homeserver)
             self.room_id = await self.client.create_room(preset="public_chat", room_alias_name="bench")
-            self.alias = f"#bench:{server.server_name}"
+            self.alias = f"#bench:{self.homeserver.server_name}"
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def plain_client(self, name: str) -> MatrixClient:
-        """A logged-in client of plain HTTP, closed at the end."""
-        return await self._logged_in(self._stack, name)
+    async def plain_client(self, name: str, *, at: Homeserver | None = None) -> MatrixClient:
+        """A logged-in client of plain HTTP, closed at the end; its account is on the homeserver ``at``."""
+        return await self._logged_in(self._stack, name, at or self.homeserver)
 
-    async def agent(self, name: str, *, engine: str = "none") -> asyncio.subprocess.Process:
+    async def agent(
+        self, name: str, *, engine: str = "none", at: Homeserver | None = None
+    ) -> asyncio.subprocess.Process:
         """``clawbot init`` and ``clawbot run`` with a new account in the room, as processes."""
-        account = await self._initiated(name, engine)
+        account = await self._initiated(name, engine, at or self.homeserver)
         process = await self._clawbot("run", account)
         self._stack.push_async_callback(_stop, process)
         return process
 
     async def requester(self) -> Clawnet:
         """An agent without a model in this process, in the room."""
-        account = await self._initiated(REQUESTER, "none")
+        account = await self._initiated(REQUESTER, "none", self.homeserver)
         return await self._stack.enter_async_context(Clawnet.open(REQUESTER, password=account.password))
 
-    async def _initiated(self, name: str, engine: str) -> Account:
-        account = await self._account(name)
+    async def _initiated(self, name: str, engine: str, homeserver: Homeserver) -> Account:
+        account = await self._account(name, homeserver)
         where = ("--homeserver", account.homeserver, "--user", account.user_id, "--room", self.alias)
         init = await self._clawbot("init", account, *where, "--engine", engine)
         if await init.wait():
@@ -87,14 +95,14 @@ class Scene:
             raise RuntimeError(f"clawbot init {name} failed: {log}")
         return account
 
-    async def _logged_in(self, stack: AsyncExitStack, name: str) -> MatrixClient:
-        return await stack.enter_async_context(MatrixClient(await self._account(name)))
+    async def _logged_in(self, stack: AsyncExitStack, name: str, homeserver: Homeserver) -> MatrixClient:
+        return await stack.enter_async_context(MatrixClient(await self._account(name, homeserver)))
 
-    async def _account(self, name: str) -> Account:
+    async def _account(self, name: str, homeserver: Homeserver) -> Account:
         if name not in self._accounts:
             password = f"password of {name}"
-            user_id = await self.homeserver.register(name, password)
-            self._accounts[name] = Account(self.homeserver.url, name, user_id, password)
+            user_id = await homeserver.register(name, password)
+            self._accounts[name] = Account(homeserver.url, name, user_id, password)
         return self._accounts[name]
 
     async def _clawbot(self, command: str, account: Account, *options: str) -> asyncio.subprocess.Process:
@@ -107,6 +115,18 @@ class Scene:
                 env={**os.environ, "CLAWNET_MATRIX_PASSWORD": account.password, **_QUOTAS},
                 start_new_session=True,
             )
+
+
+def homeservers(folder: Path, *, federated: bool = False, rate_limits: RateLimits = "raised") -> tuple[Homeserver, ...]:
+    """One homeserver, or two that federate with each other; not yet started."""
+    if not federated:
+        return (Homeserver(folder / "homeserver", rate_limits=rate_limits),)
+    names = tuple(f"localhost:{free_port()}" for _ in range(2))
+    federation = Federation(authority=Authority(), members=names)
+    return tuple(
+        Homeserver(folder / which, server_name=name, rate_limits=rate_limits, federation=federation)
+        for which, name in zip("ab", names, strict=True)
+    )
 
 
 def echo(name: str = "echo", *reads: str) -> task.Stage:

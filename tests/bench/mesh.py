@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import statistics
+import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from bots.api import Clawnet
@@ -31,13 +32,14 @@ async def run(report: Report) -> None:
         await scene.agent("bert")
         net = await scene.requester()
         (did,) = await acquainted(net, echo(), 1)
-        async with _plain(await scene.plain_client("raw-one"), await scene.plain_client("raw-two")) as raw:
-            addressed, open_task = _task(net, did), _task(net, "")
-            report.add(await _compared("addressed task", addressed, raw, net, at_most=2.5))
-            report.add(await _compared("open task, with offers", open_task, raw, net, at_most=4.0))
+        async with plain(await scene.plain_client("raw-one"), await scene.plain_client("raw-two")) as raw:
+            addressed, open_task = task_of(net, did), task_of(net, "")
+            report.add(await compared("addressed task", addressed, raw, net, at_most=2.5))
+            report.add(await compared("open task, with offers", open_task, raw, net, at_most=4.0))
 
 
-async def _compared(name: str, ours: Timed, raw: Timed, net: Clawnet, *, at_most: float) -> Row:
+async def compared(name: str, ours: Timed, raw: Timed, net: Clawnet, *, at_most: float) -> Row:
+    """Take turns; the middle and the slowest of each are told on the way."""
     turns = []
     for _ in range(_WARM_UP + _TURNS):
         figure = await ours()
@@ -45,6 +47,8 @@ async def _compared(name: str, ours: Timed, raw: Timed, net: Clawnet, *, at_most
         turns.append((figure, await raw()))
         await quiet(net)
     turns = turns[_WARM_UP:]
+    for who, seconds in zip((name, "plain message"), zip(*turns, strict=True), strict=True):
+        print(f"  {who}: {_spread(seconds)}", file=sys.stderr)
     return Row(
         name=f"{name}, round trip",
         figure=1000 * statistics.median(figure for figure, _ in turns),
@@ -56,7 +60,13 @@ async def _compared(name: str, ours: Timed, raw: Timed, net: Clawnet, *, at_most
     )
 
 
-def _task(net: Clawnet, to: str) -> Timed:
+def _spread(seconds: Sequence[float]) -> str:
+    percentiles = statistics.quantiles(seconds, n=20, method="inclusive")
+    return f"p50 {1000 * percentiles[9]:.1f} ms, p95 {1000 * percentiles[18]:.1f} ms"
+
+
+def task_of(net: Clawnet, to: str) -> Timed:
+    """A way to time an ``echo`` task, asked to accepted; ``to`` is the did of who is to do it, "" for anybody."""
     numbers = itertools.count()
 
     async def once() -> float:
@@ -72,10 +82,11 @@ def _task(net: Clawnet, to: str) -> Timed:
 
 
 @asynccontextmanager
-async def _plain(sender: MatrixClient, receiver: MatrixClient) -> AsyncIterator[Timed]:
-    """A way to time a message from one client to another."""
-    room_id = await sender.create_room(preset="public_chat")
-    await receiver.join(room_id)
+async def plain(sender: MatrixClient, receiver: MatrixClient) -> AsyncIterator[Timed]:
+    """A way to time a message from one client to another, from the request that sends it to the sync that brings it."""
+    alias = sender.account.name
+    room_id = await sender.create_room(preset="public_chat", room_alias_name=alias)
+    await receiver.join(f"#{alias}:{sender.user_id.partition(':')[2]}")
     arrived: dict[str, asyncio.Future[float]] = {}
     numbers = itertools.count()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -17,6 +17,8 @@ from tests.end_to_end.agent_process import AgentProcess, start_all
 from tests.matrix_client import Account, MatrixClient
 
 T = TypeVar("T")
+
+AtHome = Callable[[Path, str], None]
 
 MODEL = ("--engine", "llamacpp")
 NO_MODEL = ("--engine", "none")
@@ -165,3 +167,17 @@ def mesh(request: pytest.FixtureRequest, homeserver: Homeserver) -> Iterator[Mes
 def fragile_mesh(homeserver: Homeserver, new_agent_of_module: NewAgent, _agent_numbers: Iterator[int]) -> Mesh:
     """Three agents that one may kill, if one starts them again."""
     return run(_open_mesh(homeserver, new_agent_of_module, f"fragile{next(_agent_numbers)}"))
+
+
+@pytest.fixture
+def at_home(monkeypatch: pytest.MonkeyPatch) -> AtHome:
+    """Be somebody with this home and this password."""
+
+    def enter(home: Path, password: str) -> None:
+        for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "CLAWNET_AGENT_NAME", "CLAWNET_MATRIX_PASSWORD"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setenv("HOME", str(home))
+        if password:
+            monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", password)
+
+    return enter

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,110 +11,12 @@ import pytest
 from bots.homeserver import Homeserver
 from bots.transports.matrix.addresses import room_uri
 from clawnet_proto.families import task
-from clawnet_proto.mesh import Mesh as Fold
-from clawnet_proto.message import Message
 from tests.conftest import NewAccount, NewClient, NewRoom
-from tests.end_to_end.conftest import NO_MODEL, Mesh, NewAgent, plain_client
+from tests.end_to_end.conftest import NO_MODEL, AtHome, Mesh, NewAgent, plain_client
+from tests.end_to_end.watcher import SEEN_S, Watcher, refused, watching
 from tests.matrix_client import MatrixClient
-from tui.arrivals import Arrival
-from tui.checking import check
-from tui.sources import Link, Source, SourceError
+from tui.sources import SourceError
 from tui.sources.live import LiveOptions, open_source
-
-SEEN_S = 45.0
-_LOOK_S = 0.02
-
-
-class Watcher:
-    """What one sees through a source: raw events, those that verify, and their fold."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.arrivals: list[Arrival] = []
-        self.links: list[Link] = []
-        self.messages: list[tuple[Message, str]] = []  # with the plane
-        self.codes: list[str] = []  # of what does not verify
-        self.fold: Fold | None = None
-
-    def deliver(self, arrivals: Sequence[Arrival]) -> None:
-        for arrival in arrivals:
-            self.arrivals.append(arrival)
-            for outcome in check(arrival, self.source.key).outcomes:
-                if isinstance(outcome, Message):
-                    self.fold = self.fold or Fold(outcome.envelope.room)
-                    self.fold.add(outcome, arrival.sender)
-                    self.messages.append((outcome, arrival.plane))
-                elif isinstance(outcome, Exception):
-                    self.codes.append(outcome.code)
-
-    @property
-    def states(self) -> list[str]:
-        """How the link went, each state once in a row."""
-        states: list[str] = []
-        for link in self.links:
-            if not states or states[-1] != link.state:
-                states.append(link.state)
-        return states
-
-    def live(self) -> set[str]:
-        """Names of the peers that are bound and live."""
-        peers = self.fold.peers.values() if self.fold else ()
-        return {peer.name for peer in peers if peer.bound and peer.live(self.arrivals[-1].received_ms)}
-
-    def closed(self, task_id: str) -> bool:
-        view = self.fold.task(task_id) if self.fold else None
-        return view is not None and view.state == "completed"
-
-    def about(self, task_id: str, plane: str) -> list[Message]:
-        """The messages of a task that came on one plane."""
-        found = [message for message, on in self.messages if on == plane]
-        return [message for message in found if task_id in (message.id, message.envelope.thread)]
-
-    async def until(self, condition: Callable[[], object], timeout_s: float = SEEN_S) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not condition():  # noqa: ASYNC110 - the state of a fold is no event
-                await asyncio.sleep(_LOOK_S)
-
-    def all_bound(self, task_id: str) -> bool:
-        assert self.fold is not None
-        return {self.fold.binding(message) for message in self.about(task_id, "room")} == {"bound"}
-
-
-@asynccontextmanager
-async def watching(options: LiveOptions) -> AsyncIterator[Watcher]:
-    watcher = Watcher(open_source(options))
-    running = asyncio.ensure_future(watcher.source.run(watcher.deliver, watcher.links.append))
-    try:
-        yield watcher
-        assert not running.done(), running.exception()
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def refused(options: LiveOptions) -> SourceError:
-    """What a source says that cannot go on."""
-    with pytest.raises(SourceError) as caught:
-        async with asyncio.timeout(SEEN_S):
-            await open_source(options).run(lambda arrivals: None, lambda link: None)
-    return caught.value
-
-
-@pytest.fixture
-def at_home(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
-    """Be somebody with this home and this password."""
-
-    def enter(home: Path, password: str) -> None:
-        for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "CLAWNET_AGENT_NAME", "CLAWNET_MATRIX_PASSWORD"):
-            monkeypatch.delenv(variable, raising=False)
-        monkeypatch.setenv("HOME", str(home))
-        if password:
-            monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", password)
-
-    return enter
-
-
-AtHome = Callable[[Path, str], None]
 
 
 async def test_an_observer_sees_it_all_and_sends_nothing(
@@ -164,9 +64,6 @@ async def test_an_observer_sees_it_all_and_sends_nothing(
         LiveOptions(homeserver=account.homeserver, user=account.user_id, room="#nowhere:" + homeserver.server_name)
     )
     assert missing.code == "matrix.no_such_room"
-    await founder.request("PUT", f"/rooms/{elsewhere}/state/m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
-    sealed = await refused(LiveOptions(homeserver=account.homeserver, user=account.user_id, room=elsewhere))
-    assert sealed.code == "source.encrypted"
 
 
 async def test_an_observer_that_is_put_out_of_the_room(
@@ -175,6 +72,8 @@ async def test_an_observer_that_is_put_out_of_the_room(
     account, founder = await new_account("observer"), await new_client("founder")
     at_home(tmp_path, account.password)
     room_id = await new_room(founder)
+    async with MatrixClient(account) as client:
+        await new_room(founder, client)  # another one is no comfort
     watcher = Watcher(open_source(LiveOptions(homeserver=account.homeserver, user=account.user_id, room=room_id)))
     running = asyncio.ensure_future(watcher.source.run(watcher.deliver, watcher.links.append))
     await watcher.until(lambda: watcher.states == ["connecting", "live"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from aiohttp import web
 
 from bots.engines import EngineHealth
 from bots.errors import ConfigError
@@ -204,7 +205,7 @@ async def test_whoever_says_nothing_leaves_room_for_others_soon(
     monkeypatch.setattr(server, "_HEADER_S", 0.05)
     async with served(tmp_path) as ada:
         port = int(ada.url.rpartition(":")[2])
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(32)]
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(128)]
         async with asyncio.timeout(10):
             for reader, writer in held:
                 with contextlib.suppress(ConnectionError):
@@ -238,14 +239,60 @@ async def test_only_so_many_connections(tmp_path: Path, monkeypatch: pytest.Monk
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for _, writer in held:
             writer.write(b"GET")
-        # The third is taken by the system before the server looks at it.
-        assert await ada.send(GET % b"/health") == b""
+        assert (await ada.get("/health")).status == 200
+        # Whoever has been silent longest made room.
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                assert await held[0][0].read() == b""
         for _, writer in held:
             writer.close()
-            await writer.wait_closed()
-        async with asyncio.timeout(10):
-            while not await ada.send(GET % b"/health"):  # noqa: ASYNC110 - the server need not tell
-                await asyncio.sleep(0)
+
+
+async def test_who_is_being_answered_is_not_cut_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 2)
+    going, go_on = asyncio.Event(), asyncio.Event()
+    answer = HealthServer._answer
+
+    async def slow(listening: HealthServer, request: web.BaseRequest) -> web.Response:
+        told = await answer(listening, request)
+        going.set()
+        await go_on.wait()
+        return told
+
+    monkeypatch.setattr(HealthServer, "_answer", slow)
+    async with served(tmp_path) as ada, asyncio.TaskGroup() as asking:
+        slow_ones = []
+        for _ in range(2):
+            slow_ones.append(asking.create_task(ada.get("/health")))
+            await going.wait()
+            going.clear()
+        # The third is taken by the system before the server looks at it.
+        assert await ada.send(GET % b"/health") == b""
+        go_on.set()
+    assert [task.result().status for task in slow_ones] == [200, 200]
+
+
+async def test_whoever_comes_again_and_again_and_says_nothing_keeps_no_monitor_out(tmp_path: Path) -> None:
+    async with served(tmp_path) as ada, asyncio.timeout(30):
+        port = int(ada.url.rpartition(":")[2])
+
+        async def idle() -> None:
+            while True:
+                with contextlib.suppress(ConnectionError):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                    try:
+                        await reader.read()
+                    finally:
+                        writer.close()
+
+        crowd = [asyncio.create_task(idle()) for _ in range(160)]
+        try:
+            statuses = [(await ada.get("/health")).status for _ in range(50)]
+        finally:
+            for one in crowd:
+                one.cancel()
+            await asyncio.gather(*crowd, return_exceptions=True)
+        assert statuses == [200] * 50
 
 
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:

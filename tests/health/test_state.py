@@ -53,11 +53,14 @@ def test_what_keeps_it_from_its_work(changes: dict[str, Any], code: str) -> None
     [
         ({"online": False}, "sync.offline"),
         ({"rooms": 0}, "rooms.none"),
+        ({"rooms_left": 1}, "rooms.left"),
         ({"engine": "starting", "models": 0}, "engine.starting"),
         ({"models": 0}, "engine.no_model"),
         ({"outbox_refused": 2}, "outbox.refused"),
         ({"audit_fault": "The disk is full."}, "audit.fault"),
         ({"audit_lost": 3}, "audit.lost"),
+        ({"clock_ahead_s": 31.0}, "clock.off"),
+        ({"clock_ahead_s": -3600.0}, "clock.off"),
         ({"undecryptable": 1}, "encryption.unreadable"),
         ({"decryption_failures": 4}, "encryption.unreadable"),
     ],
@@ -70,7 +73,8 @@ def test_what_is_worth_a_look_and_no_alarm(changes: dict[str, Any], code: str) -
 
 
 def test_just_within_the_limits_is_within_them() -> None:
-    assert judge(state(sync_age_s=120.0, outbox_waiting=1, outbox_oldest_s=300.0), LIMITS).status == "ok"
+    within = state(sync_age_s=120.0, outbox_waiting=1, outbox_oldest_s=300.0, clock_ahead_s=-30.0)
+    assert judge(within, LIMITS).status == "ok"
 
 
 @pytest.mark.parametrize(

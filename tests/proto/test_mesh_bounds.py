@@ -148,7 +148,7 @@ def test_many_senders_displace_neither_the_requester_nor_whom_it_awarded(alice: 
     assert view is not None
     assert view.stages["draft"].state == "working"
     assert list(view.errors.values()) == ["task.not_permitted"] * 2
-    assert mesh._size == mesh._threads[talk.request.id].size
+    assert mesh._shares.bytes == mesh._threads[talk.request.id].size
 
 
 @pytest.mark.usefixtures("small")
@@ -166,11 +166,11 @@ def test_a_task_has_a_bounded_number_of_executors(alice: Author) -> None:
 def test_offers_are_for_the_requester_and_take_no_room(alice: Author) -> None:
     talk = Conversation(alice)
     mesh = folded((talk.request, alice.address))
-    before = mesh._size
+    before = mesh._shares.bytes
     offer = task.Offer(stages=(task.StageOffer(stage="draft", wait_ms=0),))
     for stranger in strangers(80):
         assert code_of(mesh, talk.say(stranger, offer, talk.request, alice.did), stranger.address) == ""
-    assert mesh._size == before
+    assert mesh._shares.bytes == before
 
 
 def test_tasks_have_a_bounded_number_of_bytes(alice: Author, bob: Author, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,15 +180,15 @@ def test_tasks_have_a_bounded_number_of_bytes(alice: Author, bob: Author, monkey
     chance = random.Random(2)
     for _ in range(20):
         mesh = folded(*((talk.request, alice.address) for talk in chance.sample(talks, len(talks))))
-        assert mesh._size == whole
+        assert mesh._shares.bytes == whole
     oldest = min(talks, key=lambda talk: talk.request.id)
     mesh.add(oldest.award(bob), alice.address)
     assert mesh.task(oldest.request.id) is None
-    assert mesh._size == whole - oldest.request.size
+    assert mesh._shares.bytes == whole - oldest.request.size
     for talk in talks:
         for index in range(40):
             mesh.add(talk.progress(talk.award(bob, attempt=1 + index), index), bob.address)
-            assert mesh._size == sum(thread.size for thread in mesh._threads.values()) <= whole
+            assert mesh._shares.bytes == sum(thread.size for thread in mesh._threads.values()) <= whole
 
 
 @pytest.mark.usefixtures("small")
@@ -218,6 +218,15 @@ def test_more_may_wait_than_a_task_can_hold(alice: Author, bob: Author) -> None:
     assert code_of(mesh, award, alice.address) == ""
 
 
+def test_who_asked_is_known_however_much_is_said_since(alice: Author, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh_module, "_REMEMBERED_IDS", 5)
+    asked = alice.say(samples.request())
+    mesh = folded((asked, ELSEWHERE), (asked, alice.address), (alice.say(announce(alice)), alice.address))
+    for stranger in strangers(20):
+        mesh.add(stranger.say(announce(stranger)), ELSEWHERE)
+    assert mesh.binding(asked) == mesh.copy().binding(asked) == "bound"
+
+
 def test_remembered_ids_are_bounded(alice: Author, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh_module, "_REMEMBERED_IDS", 5)
     mesh = Mesh(ROOM)
@@ -228,3 +237,76 @@ def test_remembered_ids_are_bounded(alice: Author, monkeypatch: pytest.MonkeyPat
     assert mesh.add(messages[-1], alice.address) == "duplicate"
     assert mesh.add(messages[0], alice.address) == "new"  # forgotten; folding it again changes nothing
     assert mesh.peers[alice.did].left_revision == 8
+
+
+@pytest.mark.usefixtures("small")
+def test_whoever_asks_for_most_makes_room_for_others(alice: Author, bob: Author, carol: Author) -> None:
+    old = [author.say(samples.request(), sent_ms=NOW_MS - 1000) for author in (alice, bob)]
+    mesh = folded(*((message, message_of.address) for message, message_of in zip(old, (alice, bob), strict=True)))
+    # Free keys make no difference: an account has one share.
+    for author in (carol, *strangers(30)):
+        mesh.add(author.say(samples.request()), carol.address)
+    assert {message.id for message in old} < {view.id for view in mesh.tasks()}
+    assert len(list(mesh.tasks())) == 6
+
+
+def test_whoever_fills_the_room_makes_room_for_others(
+    alice: Author, bob: Author, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = alice.say(samples.request(), sent_ms=NOW_MS - 1000)
+    monkeypatch.setattr(mesh_module, "LIMITS", msgspec.structs.replace(LIMITS, fold_bytes=5 * asked.size))
+    mesh = folded((asked, alice.address))
+    for _ in range(20):
+        mesh.add(bob.say(samples.request()), bob.address)
+        assert mesh._shares.bytes == sum(thread.size for thread in mesh._threads.values()) <= 5 * asked.size
+    assert mesh.has_task(asked.id)
+
+
+def test_strangers_cannot_fill_a_task(alice: Author, bob: Author) -> None:
+    talk = Conversation(alice)
+    award = talk.award(bob)
+    start = talk.start(award)
+    mesh = folded((talk.request, alice.address), (award, alice.address), (start, bob.address))
+    honest = mesh._shares.bytes
+    for stranger in strangers(40):
+        long = samples.result(award.id, text="x" * 15_000)
+        message = stranger.say(long, recipients=(alice.did,), thread=talk.request.id, answers=award.id)
+        assert code_of(mesh, message, ELSEWHERE) == ""
+        assert mesh._shares.bytes == mesh._threads[talk.request.id].size <= honest + 8 * LIMITS.envelope_bytes
+    assert code_of(mesh, talk.result(award), bob.address) == ""
+    view = mesh.task(talk.request.id)
+    assert view is not None
+    assert view.state == "completed"
+
+
+@pytest.mark.usefixtures("small")
+def test_who_makes_others_wait_most_is_forgotten_first(alice: Author, bob: Author, carol: Author) -> None:
+    mesh = Mesh(ROOM)
+    talk = Conversation(alice)
+    mesh.add(talk.award(bob), alice.address)
+    for _ in range(40):
+        mesh.add(Conversation(carol).award(bob), carol.address)
+    mesh.add(talk.request, alice.address)
+    view = mesh.task(talk.request.id)
+    assert view is not None
+    assert view.stages["draft"].state == "awarded"
+
+
+def test_an_identity_forgotten_first_may_change_while_others_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is the one that a look at all of them would give, whatever became of them since."""
+    monkeypatch.setattr(mesh_module, "LIMITS", msgspec.structs.replace(LIMITS, peers=8))
+    chance = random.Random(3)
+    authors = strangers(40)
+    mesh = Mesh(ROOM)
+    for number in range(2000):
+        author = chance.choice(authors)
+        place = chance.choice([author.address, "matrix:u/shared:example.org", ELSEWHERE])
+        announced = announce(author, number, addresses=(presence.Address(uri=place),))
+        here = chance.choice([place, ELSEWHERE])
+        message = author.say(announced, sent_ms=NOW_MS + chance.randrange(1000))
+        full = author.did not in mesh.peers and len(mesh.peers) == 8
+        peers = mesh.peers.values()
+        first = min(peers, key=lambda peer: (bool(peer.known), peer.last_sent_ms, peer.did)).did if full else ""
+        mesh.add(message, here)
+        assert first not in mesh.peers
+        assert len(mesh.peers) <= 8

@@ -114,7 +114,7 @@ def shown(mesh: Mesh) -> Any:
     authority = [mesh.authority(message) for message, _ in POOL]
     kept = {did: (peer.known, peer.sent, peer.newest) for did, peer in mesh.peers.items()}
     waiting = [(space._causes, space._by_address) for space in (mesh._unasked, mesh._unproven)]
-    places = (mesh._holders, mesh._known, sorted(mesh._ages), mesh._size, len(mesh._origins))
+    places = (mesh._holders, mesh._known, sorted(mesh._shares._sizes.items()), mesh._shares.bytes, len(mesh._origins))
     return state(mesh, POOL), authority, mesh.presence_changes, kept, waiting, places
 
 

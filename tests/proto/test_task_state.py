@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from clawnet_proto.families import task
-from clawnet_proto.families.task_state import derive, event_of
+from clawnet_proto.families.task_state import _depths, derive, event_of
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.message import Message
 from clawnet_proto.signing import digest
@@ -207,3 +207,24 @@ def test_a_decline_is_a_fail_with_its_code(alice: Author, bob: Author) -> None:
     award = talk.award(bob)
     said = [award, talk.decline(award), talk.fail(award)]
     assert [event_of(message) for message in said] == ["award", "reject", "fail"]
+
+
+def test_a_long_chain_of_answers_costs_each_link_once(alice: Author, bob: Author) -> None:
+    """Whoever fills a task with messages that answer each other must not make every reader walk it again and again."""
+    talk = Conversation(alice)
+    chain = [talk.award(bob)]
+    for number in range(300):
+        chain.append(talk.say(alice, task.Reply(stage="draft", attempt=1, text=str(number)), chain[-1], bob.did))
+
+    class Counting(dict[str, Message]):
+        looked_up = 0
+
+        def __getitem__(self, key: str) -> Message:
+            self.looked_up += 1
+            return super().__getitem__(key)
+
+    messages = [*chain, talk.request]
+    random.Random(1).shuffle(messages)
+    known = Counting({message.id: message for message in messages})
+    assert _depths(known) == {message.id: depth for depth, message in enumerate([talk.request, *chain])}
+    assert known.looked_up == len(messages)

@@ -67,7 +67,7 @@ def measure(peers: int) -> FoldFigures:
 
     def decide(number: int) -> object:
         me = SimpleNamespace(did=live[number * 7 % len(live)].did)
-        context: Any = SimpleNamespace(identity=me, live_peers=lambda room: live, now_ms=lambda: NOW_MS)
+        context: Any = SimpleNamespace(identity=me, live_peers=lambda room: live, monotonic_ms=lambda: 0)
         view: Any = SimpleNamespace(id=f"request {number}", requester="", request=SimpleNamespace(body=request))
         return Offering(context, lambda view, address: "", lambda: 0)._turns(view, ROOM)
 

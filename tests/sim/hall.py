@@ -70,6 +70,8 @@ class Traffic:
 class Hall(Network):
     """One room with its light agents; whole ones have accounts in it as in any ``Network``."""
 
+    online, address = True, ""  # as a transport of nobody
+
     def __init__(self, traffic: Traffic) -> None:
         super().__init__()
         self.traffic = traffic

@@ -142,7 +142,7 @@ class LightAgent(Agent):
             cast(Store, MemoryStore()),
             engine,
             lambda agent: cast(Transport, account),
-            clock=hall.now_ms,
+            clock=hall,
             entropy=random.Random(f"{seed} {name}").randbytes,
         )
         self.roster = hall.roster

@@ -82,9 +82,9 @@ class TestInbox:
         store.commit("matrix", [delivery(n) for n in range(1, 5)], "a")
         store.handled([1, 3])
         assert numbers(store) == [2, 4]
-        assert [seq for seq, _ in store.history()] == [1, 3]
+        assert [item.received_ms for _, item in store.history()] == [1, 3]
 
-    def test_the_history_is_bounded_and_what_is_unhandled_is_never_dropped(self, path: Path) -> None:
+    def test_the_history_is_bounded_and_what_is_unhandled_is_not_dropped_for_it(self, path: Path) -> None:
         store = Store.open(path, keep=100)
         store.append([delivery(1)])
         for start in range(2, 3002, 300):

@@ -17,7 +17,7 @@ from yarl import URL
 
 from bots.homeserver import Homeserver
 from bots.store import Store
-from bots.transports import Delivery, Room
+from bots.transports import Delivery, Departure, Room
 from bots.transports.matrix import transport
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.transport import MatrixTransport
@@ -99,6 +99,7 @@ class Peer:
         self.pauses = 0  # how often it backed off
         self.joined: list[Room] = []
         self.online: list[bool] = []
+        self.left: list[Departure] = []
         self._settings = {"homeserver": account.homeserver, "user": account.user_id} | settings
         self._run: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
@@ -115,6 +116,7 @@ class Peer:
             lambda: time.time_ns() // 1_000_000,
             on_joined=self._on_joined,
             on_online=self._on_online,
+            on_left=self._on_left,
             chance=self._chance,
         )
 
@@ -133,6 +135,10 @@ class Peer:
 
     def _on_online(self, online: bool) -> None:
         self.online.append(online)
+        self._arrived.set()
+
+    def _on_left(self, departure: Departure) -> None:
+        self.left.append(departure)
         self._arrived.set()
 
     # What the transport commits goes to the store, and wakes whoever waits once it has settled.

@@ -195,14 +195,20 @@ class TestNeverInTheOpen:
         assert [body for body in told if body] == ["in the open"]
         assert len(await encrypted_events(founder, room_id)) == 4
 
-    async def test_a_reader_says_nothing_there(self, new_peer: NewPeer, new_client: NewClient) -> None:
+    async def test_a_reader_is_encrypted_to_and_says_nothing(self, new_peer: NewPeer, new_client: NewClient) -> None:
         founder = await new_client("founder")
         room_id = await founder.create_room(preset="public_chat")
         await founder.send_state(room_id, "m.room.encryption", "", MEGOLM)
         reader = await new_peer("reader", rooms=(room_id,), reads_only=True)
-        with pytest.raises(Refused) as caught:
-            await reader.transport.send(parcel(room_id, "words"))
-        assert caught.value.code == "matrix.encrypted_room"
+        await joined(reader, room_id)
+        user = reader.account.user_id
+        devices = (await founder.request("POST", "/keys/query", {"device_keys": {user: []}}))["device_keys"][user]
+        assert devices.keys() == {reader.transport.device}
+        direct = Parcel(txn="t", plane="direct", address=reader.address, device=reader.transport.device)
+        for words in (parcel(room_id, "words"), direct):
+            with pytest.raises(Refused) as caught:
+                await reader.transport.send(words)
+            assert caught.value.code == "matrix.reads_only"
         assert not await encrypted_events(founder, room_id)
 
     async def test_what_others_say_in_the_open_counts_for_nothing(
@@ -327,7 +333,8 @@ class TestWhatCannotBeRead:
         await arrived(bert, "under a key that is lost")
         await arrived(bert, "and one more")
         health = bert.transport.encryption
-        assert (health.unreadable, health.given_up, health.recovered) == (0, 0, 2)
+        assert (health.unreadable, health.given_up) == (0, 0)
+        assert health.recovered >= 1  # the key may come before the other event
         assert front.count("/sendToDevice/m.room_key_request") == 1
         await bert.restart()
         assert len(found(bert, "under a key that is lost")) == 1

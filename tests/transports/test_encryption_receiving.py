@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
@@ -32,6 +31,19 @@ from tests.transports.encrypted_room import arrived, parcel, two
 from tests.transports.encryption_device import ROOM, Client, NewDevice, raw
 
 SOON_S = 10.0  # much less than a long poll
+
+
+class HandClock:
+    """A machine's clocks that a test moves: time passes, and somebody sets the wall clock."""
+
+    passed_s = 0.0
+    set_by_s = 0.0
+
+    def now_ms(self) -> int:
+        return round(1_800_000_000_000 + 1000 * (self.passed_s + self.set_by_s))
+
+    def monotonic_ms(self) -> int:
+        return round(1000 * self.passed_s)
 
 
 class Server:
@@ -186,15 +198,27 @@ class TestWaiting:
         assert waiting.raw("$@flood:x0") is None
         assert waiting.raw("$@flood:x1") is not None and waiting.raw("$@new:x1") is not None
 
-    def test_what_waits_too_long_goes_also_while_we_run(
-        self, new_device: NewDevice, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        waiting = Waiting(new_device("anna").store)
+    def test_what_waits_too_long_goes_also_while_we_run(self, new_device: NewDevice) -> None:
+        clock = HandClock()
+        waiting = Waiting(new_device("anna").store, clock)
         self.add(waiting, 1)
         assert waiting.expire() == 0
-        later = time.time() + encryption_waiting.GIVEN_UP_S + 1
-        monkeypatch.setattr(time, "time", lambda: later)
+        clock.passed_s = encryption_waiting.GIVEN_UP_S + 1
         assert waiting.expire() == 1 and waiting.count() == 0
+
+    @pytest.mark.parametrize("set_by_s", [3600.0, -3600.0])
+    def test_a_clock_that_is_set_makes_nothing_due_sooner_or_later(
+        self, new_device: NewDevice, set_by_s: float
+    ) -> None:
+        clock = HandClock()
+        waiting = Waiting(new_device("anna").store, clock)
+        self.add(waiting, 1)
+        clock.set_by_s = set_by_s
+        assert waiting.due_in_s() == pytest.approx(encryption_waiting.FIRST_S, abs=0.01)
+        assert waiting.unasked(9) == []
+        clock.passed_s = encryption_waiting.FIRST_S + 0.01
+        assert waiting.due_in_s() == 0
+        assert len(waiting.unasked(9)) == 1
 
     async def test_files_are_fetched_beside_each_other_and_one_at_a_time_of_a_sender(
         self, new_device: NewDevice, monkeypatch: pytest.MonkeyPatch

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from aiohttp import web
 
-from bots.errors import Refused
+from bots.errors import Refused, StoreError
 from bots.homeserver import Homeserver
+from bots.transports import Departure
 from bots.transports.matrix import addresses
 from tests.conftest import NewAccount, NewClient, NewRoom
 from tests.matrix_client import MatrixClient
-from tests.transports.conftest import Front, NewPeer, Peer
+from tests.transports.conftest import PATIENCE_S, Front, NewPeer, Peer
 
 
 async def alias_of(client: MatrixClient, room_id: str) -> str:
@@ -143,6 +145,118 @@ async def test_rooms_are_what_their_state_says(new_peer: NewPeer, new_client: Ne
     await anna.until(lambda: anna.transport.rooms()[0].public)
 
 
+class TestPutOut:
+    """Somebody with power over a room will not have us there any more."""
+
+    async def test_who_did_it_and_why(self, new_peer: NewPeer, new_client: NewClient, new_room: NewRoom) -> None:
+        alice = await new_client("alice")
+        kicked, banned, left = [await new_room(alice) for _ in range(3)]
+        anna = await new_peer("anna")
+        for room_id in (kicked, banned, left):
+            await anna.join(room_id)
+        names = {room.uri: room.name for room in anna.transport.rooms()}
+        us = {"user_id": anna.account.user_id}
+        await alice.request("POST", f"/rooms/{kicked}/kick", us | {"reason": "too loud"})
+        await alice.request("POST", f"/rooms/{banned}/ban", us)
+        async with MatrixClient(anna.account) as elsewhere:
+            await elsewhere.leave(left)
+        await anna.until(lambda: len(anna.left) == 3)
+        by, ourselves = addresses.user_uri(alice.user_id), addresses.user_uri(anna.account.user_id)
+        expected = [(kicked, "room.kicked", by, "too loud"), (banned, "room.banned", by, "")]
+        expected.append((left, "room.left", ourselves, ""))
+        uris = [(addresses.room_uri(room_id), *rest) for room_id, *rest in expected]
+        assert sorted((d.room, d.code, d.by, d.reason) for d in anna.left) == sorted(uris)
+        assert {departure.room: departure.name for departure in anna.left} == names
+        await anna.restart()
+        assert len(anna.left) == 3, "told once"
+
+    async def test_a_configured_room_is_entered_again_at_a_start(
+        self, new_peer: NewPeer, new_client: NewClient, new_room: NewRoom, front: Front
+    ) -> None:
+        alice = await new_client("alice")
+        room_id, other = await new_room(alice), await new_room(alice)
+        anna = await new_peer("anna", rooms=(room_id, other), homeserver=front.url)
+        await anna.until(lambda: len(anna.transport.rooms()) == 2)
+        joins = front.count("/join/")
+        await alice.request("POST", f"/rooms/{room_id}/kick", {"user_id": anna.account.user_id})
+        await anna.until(lambda: bool(anna.left))
+        await alice.send_text(other, "1")
+        await anna.bodies(1)
+        await front.stop()
+        await anna.until(lambda: not anna.transport.online)
+        await front.start()
+        await anna.until(lambda: anna.transport.online)
+        assert front.count("/join/") == joins
+        assert len(anna.transport.rooms()) == 1
+        await anna.restart()
+        await anna.until(lambda: len(anna.transport.rooms()) == 2)
+
+    async def test_put_out_and_invited_again_both_while_we_were_away(
+        self, new_peer: NewPeer, new_client: NewClient, new_room: NewRoom
+    ) -> None:
+        owner = await new_client("owner")
+        room_id = await new_room(owner)
+        anna = await new_peer("anna", owner=owner.user_id)
+        await anna.join(room_id)
+        await owner.send_text(room_id, "1")
+        await anna.bodies(1)
+        await anna.stop()
+        await owner.request("POST", f"/rooms/{room_id}/kick", {"user_id": anna.account.user_id})
+        await owner.send_text(room_id, "2")
+        await owner.invite(room_id, anna.account.user_id)
+        anna.open()
+        await anna.start()
+        await anna.until(lambda: len(anna.transport.rooms()) == 1 and bool(anna.left))
+        await owner.send_text(room_id, "3")
+        # What was said while it was out is context, as before a first join.
+        assert await anna.bodies(3) == [("1", True), ("2", False), ("3", True)]
+        assert [departure.code for departure in anna.left] == ["room.kicked"]
+
+    async def test_what_was_said_last_is_context(
+        self, new_peer: NewPeer, new_client: NewClient, new_room: NewRoom
+    ) -> None:
+        alice = await new_client("alice")
+        room_id = await new_room(alice)
+        anna = await new_peer("anna")
+        await anna.join(room_id)
+        await anna.stop()
+        await alice.send_text(room_id, "!claw ask too late")
+        await alice.request("POST", f"/rooms/{room_id}/kick", {"user_id": anna.account.user_id})
+        anna.open()
+        await anna.start()
+        await anna.until(lambda: bool(anna.left))
+        assert await anna.bodies(1) == [("!claw ask too late", False)]
+
+    @pytest.mark.parametrize("replaced", [False, True])
+    async def test_what_was_not_told_is_told_at_the_next_start(
+        self, replaced: bool, new_peer: NewPeer, new_client: NewClient, new_room: NewRoom
+    ) -> None:
+        alice = await new_client("alice")
+        room_id = await new_room(alice)
+        anna = await new_peer("anna")
+        await anna.join(room_id)
+        tried = asyncio.Event()
+
+        def ends(_: Departure) -> None:
+            tried.set()
+            raise StoreError("store.full", "The disk is full.")
+
+        anna.transport._telling._left = ends
+        if replaced:
+            await alice.request("POST", f"/rooms/{room_id}/upgrade", {"new_version": "12"})
+        else:
+            await alice.request("POST", f"/rooms/{room_id}/kick", {"user_id": anna.account.user_id})
+        async with asyncio.timeout(PATIENCE_S):
+            await tried.wait()
+        await anna.stop()
+        assert anna.left == []
+        anna.open()
+        await anna.start()
+        assert [departure.room for departure in anna.left] == [addresses.room_uri(room_id)]
+        await anna.restart()
+        assert len(anna.left) == 1, "told once"
+
+
 class TestMembers:
     """Whether the transport knows, at every moment, who is joined to a room."""
 
@@ -193,13 +307,13 @@ class TestMembers:
         room_id = await new_room(alice, bob)
         await anna.join(room_id)
         before = len(anna.received)
-        front.fault = lambda request: web.Response(status=502) if request.path.endswith("/sync") else None
+        await front.stop()
         await anna.until(lambda: not anna.transport.online)
         await ban(alice, room_id, bob)
         await eve.join(room_id)
         for number in range(120):
             await alice.send_text(room_id, f"{number}")
-        front.fault = lambda request: None
+        await front.start()
         await anna.until(lambda: len(anna.received) >= before + 120)
         await joined_are(anna, room_id, alice, eve)
 

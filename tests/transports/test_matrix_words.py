@@ -362,3 +362,12 @@ def test_the_seam_does_not_load_nio() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_a_reader_hears_of_its_rooms_alone_whatever_the_homeserver_mentions() -> None:
+    news: dict[str, object] = {"!a": {}, "!b": {}}
+    body = json.dumps({"next_batch": "s1", "rooms": {"join": news, "leave": news, "invite": news}}).encode()
+    assert events.sync(body).rooms.join.keys() == news.keys()
+    told = events.sync(body, ["!b"])
+    assert [*told.rooms.join, *told.rooms.leave, *told.rooms.invite] == ["!b"] * 3
+    assert told.next_batch == "s1"

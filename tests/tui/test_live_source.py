@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ from tui.checking import check
 from tui.sources import Link, Source, SourceError
 from tui.sources.live import LiveOptions, open_source
 from tui.sources.live.agent import AgentSource
+from tui.sources.live.login import Login
 from tui.sources.live.observer import Observer, _Reading
 
 HOMESERVER = "http://127.0.0.1:9"
@@ -162,6 +164,54 @@ class TestWhichWay:
         assert len(asked) == 2
 
 
+class TestSeveralAtOnce:
+    OPTIONS = LiveOptions(homeserver=HOMESERVER, user=USER, room=ROOM)
+
+    def test_each_has_a_login_of_its_own_and_finds_it_again(self) -> None:
+        asked: list[str] = []
+
+        def prompt(user: str) -> str:
+            asked.append(user)
+            return "secret"
+
+        def folders(sources: list[Source]) -> list[Path]:
+            return [source._login.folder for source in sources if isinstance(source, Observer)]
+
+        sources = [open_source(self.OPTIONS, prompt) for _ in range(3)]
+        first = folders(sources)
+        assert len(set(first)) == 3 and {path.parent for path in first} == {first[0].parent}
+        assert {stat.S_IMODE(file.stat().st_mode) for path in first for file in path.iterdir()} == {0o600}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in first} == {0o700}
+        assert asked == [USER, *[f"{USER}, for one more login beside the one in use"] * 2]
+        del sources
+        assert folders([open_source(self.OPTIONS, prompt)]) == first[:1]
+
+    def test_one_more_that_cannot_log_in_is_told_why(self) -> None:
+        first = open_source(self.OPTIONS)
+        with pytest.raises(SourceError) as caught:
+            open_source(self.OPTIONS)
+        assert caught.value.code == "source.in_use" and USER in caught.value.message
+        assert "CLAWNET_MATRIX_PASSWORD" in caught.value.hint
+        del first
+        open_source(self.OPTIONS)
+
+    def test_there_are_not_any_number_of_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", "secret")
+        sources = [open_source(self.OPTIONS) for _ in range(8)]
+        with pytest.raises(SourceError, match="8 processes") as caught:
+            open_source(self.OPTIONS)
+        assert caught.value.code == "source.in_use"
+        assert sources
+
+    async def test_a_login_is_let_go_when_watching_ends(self, tmp_path: Path) -> None:
+        login = Login(tmp_path / "login")
+        for _ in range(2):
+            with login.held() as folder, pytest.raises(SourceError) as caught:
+                Login(folder)
+            assert caught.value.code == "source.in_use"
+        Login(tmp_path / "login").release()
+
+
 class TestNobodyAnswers:
     async def test_an_observer_goes_on_trying(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CLAWNET_MATRIX_PASSWORD", "secret")
@@ -182,7 +232,7 @@ class TestNobodyAnswers:
 class TestAnObserver:
     async def test_says_which_room_it_is_before_anything_of_it_is_handed_over(self, tmp_path: Path) -> None:
         config = MatrixConfig(homeserver=HOMESERVER, user=USER, rooms=(ROOM,), reads_only=True)
-        observer = Observer(config, tmp_path, lambda: "")
+        observer = Observer(config, Login(tmp_path / "login"), lambda: "")
         assert observer.room == ""
         seen: list[str] = []
 
@@ -198,6 +248,23 @@ class TestAnObserver:
         assert observer.room == "" and not seen
         reading.commit("matrix", [msgspec.structs.replace(event, plane="room", room=ROOM_URI)], "")
         assert seen == [ROOM_URI] == [observer.room]
+        await reading._transport.close()
+
+    async def test_an_event_that_is_read_in_time_is_not_shown_as_unread(self, tmp_path: Path) -> None:
+        config = MatrixConfig(homeserver=HOMESERVER, user=USER, rooms=(ROOM,), reads_only=True)
+        shown: list[Arrival] = []
+        reading = _Reading(config, tmp_path / "login", str, lambda _: None, shown.extend, lambda _: None)
+        content = {"type": "m.room.encrypted", "content": {"ciphertext": "AwgA"}}
+        event = Delivery(
+            transport="matrix", plane="room", room=ROOM_URI, sender="matrix:u/eve:example.org", event_id="$1",
+            event=msgspec.json.encode(content).decode(), received_ms=1, live=True,
+        )  # fmt: skip
+        read = msgspec.structs.replace(event, event="{}")
+        reading.commit("matrix", [event], "")
+        assert not shown
+        reading.commit("matrix", [read], "")
+        reading._unread._hand_over(float("inf"))
+        assert [arrival.event for arrival in shown] == ["{}"]
         await reading._transport.close()
 
 

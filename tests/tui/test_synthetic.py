@@ -11,6 +11,7 @@ from itertools import islice, pairwise
 import pytest
 
 from clawnet_proto import sealed_text
+from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.mesh import Mesh
 from clawnet_proto.message import Message
@@ -61,7 +62,7 @@ class Seen:
                     self.messages.append((arrival, outcome))
                 elif isinstance(outcome, Words):
                     self.words.append(outcome.text)
-                else:
+                elif isinstance(outcome, RemoteProtocolError):
                     self.codes[outcome.code] += 1
 
     def told(self, link: Link) -> None:

@@ -179,6 +179,7 @@ class Fold:
         def rank(m: Message) -> tuple[Any, ...]:
             bound = bool(named[m.id] & origins[m.id]) if hold("unbound-announce-goes-first") else True
             revision = m.body["revision"] if hold("last-announce-to-arrive-counts") else arrivals.index(m.id)
+            revision = revision if hold("announces-by-time") else m.sent_ms
             return (bound, revision, m.id if hold("lesser-announce-id-counts") else inverted(m.id))
 
         announce = max(announces, key=rank, default=None)

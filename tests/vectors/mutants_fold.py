@@ -78,6 +78,7 @@ SEALING = {
 
 FOLD = {
     "all-progress-is-kept": "keeps every progress message",
+    "announces-by-time": "lets the announce count that was sent last",
     "announces-commit-to-nothing": "does not take the next_key_digest of announces for commitments",
     "announces-do-not-expire": "takes an expired announce for live",
     "announces-from-tomorrow": "takes an announce for live that was sent in the future",

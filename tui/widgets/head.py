@@ -15,6 +15,7 @@ from tui.views import LinkState, Selection, Snapshot
 from tui.widgets.lines import Lines
 
 _RATE_MS = 2000
+_DETAIL = 60  # characters
 
 
 class Head(Lines):
@@ -81,7 +82,9 @@ class Head(Lines):
         if self._buffered >= 0:
             parts.append((98, ((f"FROZEN +{self._buffered:,} buffered", "warn"),)))
         if self._detail:
-            parts.append((30 if self._link == "live" else 85, ((cell(self._detail, 60, pad=False), "muted"),)))
+            live_link = self._link == "live"  # then what happens matters as much
+            most = min(_DETAIL, max(20, self.content_size.width // 2 - 10)) if live_link else _DETAIL
+            parts.append((68 if live_link else 85, ((cell(self._detail, most, pad=False), "muted"),)))
         parts.append((70, ((f"{live}/{len(snapshot.agents)}", "strong"), (" agents", "muted"))))
         parts.append((65, ((f"{busy}", "strong"), (" running", "muted"))))
         parts.append((60, ((f"{self.rate:,.0f}", "strong"), (" msg/s", "muted"))))

@@ -12,6 +12,9 @@
     history     paging back through a room
     arrivals    one sync answer -> deliveries and the next position
     membership  joining and invitations
+    replacement rooms that are replaced by others
+    entering    the rooms our owner names, and those that replaced them
+    errands     what is done beside receiving
     sending     a parcel into its room, or to a device
     encryption  end-to-end encrypted rooms; lists what belongs to it
     transport   all of it behind ``bots.transports.Transport``

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn
@@ -28,7 +30,7 @@ from bots.transports.matrix import session as sessions
 from bots.transports.matrix import wire
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.session import Session
-from bots.transports.matrix.wire import MatrixError, Request, Unreachable, Wire
+from bots.transports.matrix.wire import Answered, MatrixError, Request, Unreachable, Wire
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +61,22 @@ class _DisplayName(msgspec.Struct):
 class Account:
     """The login and its calls.
 
-    ``password`` is asked only when a login is due; "" means that there is none.
+    ``password`` is asked only when a login is due; "" means that there is none. ``answered`` is told of every answer:
+    its ``Date``, and how many seconds after the question it came.
     """
 
-    def __init__(self, config: MatrixConfig, directory: Path, password: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        config: MatrixConfig,
+        directory: Path,
+        password: Callable[[], str],
+        answered: Answered | None = None,
+    ) -> None:
         self._config = config
         self._directory = directory
         self._password = password
+        self._answered = answered
+        self._date = ""  # of the newest answer
         self._wire: Wire | None = None
         self._session: Session | None = None
         self._login_lock = asyncio.Lock()
@@ -76,6 +87,18 @@ class Account:
     def device(self) -> str:
         """Our device id, "" before ``connect``."""
         return self._session.device if self._session else ""
+
+    def server_ms(self) -> int:
+        """The time by the server's newest answer, Unix milliseconds, a second late at most; ours if it tells none."""
+        try:
+            return round(parsedate_to_datetime(self._date).timestamp() * 1000) + 1000  # it was cut to whole seconds
+        except (ValueError, OverflowError):
+            return time.time_ns() // 1_000_000
+
+    def _heard(self, date: str, took_s: float) -> None:
+        self._date = date
+        if self._answered is not None:
+            self._answered(date, took_s)
 
     async def connect(self) -> None:
         """Take up the kept login, or log in. Raises Fatal, RetryLater, StoreError."""
@@ -246,5 +269,5 @@ class Account:
     def _open(self) -> Wire:
         # nio binds its connections to the running loop, so they are made here and not in __init__.
         if self._wire is None:
-            self._wire = Wire(self._config.homeserver)
+            self._wire = Wire(self._config.homeserver, self._heard)
         return self._wire

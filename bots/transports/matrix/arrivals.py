@@ -8,17 +8,18 @@ Memberships and the rest of the state are read for ``RoomState`` and then droppe
     room we were in              live; a gap is paged back to the last position, at most GAP_EVENTS, and then
                                  to where nothing is unknown: our homeserver may have missed something itself
     room joined since            what stands before our join is context, what follows is live
+    room we are in no more       context, up to our leaving it
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
 
-from bots.transports import Delivery, Plane
+from bots.transports import Delivery, Departure, Plane
 from bots.transports.matrix import addresses, rooms
 from bots.transports.matrix import events as answers
 from bots.transports.matrix.encryption import Encryption
@@ -62,13 +63,14 @@ class Arrival(msgspec.Struct, frozen=True):
 
     deliveries: list[Delivery]
     position: Position
+    departures: list[Departure] = []  # from rooms that we were in
 
 
 class Arrivals:
     """Reads syncs for one user.
 
-    ``clock`` gives Unix milliseconds; a ``reader`` does nothing else, and so begins further back. Without
-    ``encryption`` what is encrypted is not read.
+    ``clock`` gives Unix milliseconds; a ``reader`` does nothing else, and so begins further back, and is shown what is
+    encrypted and cannot be read as it is.
     """
 
     def __init__(
@@ -79,9 +81,10 @@ class Arrivals:
         clock: Callable[[], int],
         *,
         recovery: Recovery,
+        encryption: Encryption,
         reader: bool = False,
-        encryption: Encryption | None = None,
     ) -> None:
+        self.gaps = 0  # how often more had come than is fetched
         self._recovery = recovery
         self._transport = transport
         self._us = us
@@ -90,11 +93,15 @@ class Arrivals:
         self._reader = reader
         self._encryption = encryption
 
-    async def take(self, sync: Sync, before: Position | None) -> Arrival:
-        """What arrived since ``before`` (None: nothing was ever committed). Raises RetryLater, Fatal."""
+    async def take(self, sync: Sync, before: Position | None, replaced: Collection[str] = ()) -> Arrival:
+        """What arrived since ``before`` (None: nothing was ever committed). Raises RetryLater, Fatal.
+
+        What is said in ``replaced`` rooms, by id, is not delivered.
+        """
         states = dict(before.rooms) if before else {}
         invites = dict(before.invites) if before else {}
         deliveries: list[Delivery] = []
+        departures: list[Departure] = []
         for raw in sync.to_device.events:
             header = answers.header(raw)
             if header is not None and header.type == DIRECT:
@@ -105,40 +112,50 @@ class Arrivals:
             invites.pop(room, None)
             known = states.get(room)
             timeline = _readable(news.timeline.events)
-            states[room] = _room_state(room, known, news, timeline)
+            states[room] = _room_state(known, news, timeline)
+            if room in replaced:
+                continue
             self._recovery.saw(timeline, before.since if before else "")
             for event, live in await self._events(room, news, timeline, known, before):
                 if (readable := self._read(room, event, live=live)) is not None:
                     self._deliver(deliveries, readable, "room", room, live=live)
         for room, last in sync.rooms.leave.items():
             invites.pop(room, None)
-            if states.pop(room, None) is not None:
-                log.warning("We are no longer in the room %s", room)
-                for event in _readable(last.timeline.events):
+            if (known := states.pop(room, None)) is not None and room not in replaced:
+                timeline = _readable(last.timeline.events)
+                departures.append(self._departure(room, known, timeline))
+                for event in timeline:
                     if (readable := self._read(room, event, live=True)) is not None:
-                        self._deliver(deliveries, readable, "room", room, live=True)
+                        self._deliver(deliveries, readable, "room", room, live=False)  # nobody there hears us
         for room, invited in sync.rooms.invite.items():
             inviter = self._inviter(invited.invite_state.events)
             if inviter and _is_room(room):
                 invites[room] = inviter
-        deliveries += self.late()
-        for event in self._encryption.directs() if self._encryption is not None else ():
+                # Put out and invited again, both while we were away.
+                if (known := states.pop(room, None)) is not None and room not in replaced:
+                    departures.append(self._departure(room, known, []))
+        deliveries += self.late(states)
+        for event in self._encryption.directs():
             self._deliver(deliveries, event, "direct", "", live=before is not None)
-        return Arrival(deliveries, Position(self._us, sync.next_batch, states, invites))
+        return Arrival(deliveries, Position(self._us, sync.next_batch, states, invites), departures)
 
-    def late(self) -> list[Delivery]:
-        """Encrypted events of before that can be read by now."""
+    def late(self, ours: Collection[str]) -> list[Delivery]:
+        """Encrypted events of before that can be read by now; those of our rooms, by id, are live."""
         deliveries: list[Delivery] = []
-        for room, event in self._encryption.late() if self._encryption is not None else ():
-            self._deliver(deliveries, event, "room", room, live=True)
+        for room, event in self._encryption.late():
+            self._deliver(deliveries, event, "room", room, live=room in ours)
         return deliveries
 
     def _read(self, room: str, event: Event, *, live: bool) -> Event | None:
         """An event as its sender wrote it; None for what cannot be read, and for plain words in an encrypted room."""
         header, encryption = event[0], self._encryption
+        if self._reader and room in encryption.rooms:
+            # It begins anew at each start, but its device goes on: what came since is judged as it was then.
+            live = encryption.was_there(room, event) or live
         if header.type == ENCRYPTED:
-            return None if encryption is None else encryption.read(room, event, live=live)
-        if live and header.type == MESSAGE and encryption is not None and encryption.private(room):
+            read = encryption.read(room, event, live=live)
+            return event if read is None and live and self._reader else read
+        if live and header.type == MESSAGE and encryption.private(room):
             encryption.plain(room, header.sender)
             return None
         return event
@@ -164,13 +181,15 @@ class Arrivals:
 
     async def _context(self, room: str, start: str, newer: list[Event]) -> list[Event]:
         found: list[Event] = []
+        size = 0
         most = READERS_CONTEXT_EVENTS if self._reader else CONTEXT_EVENTS
         wanted = most - sum(_kept(event) for event in newer)
         if not start or wanted <= 0:
             return found
         async for event in self._history.before(room, start, "", _KEPT_TYPES):
             found.append(event)
-            if len(found) >= wanted:
+            size += _bytes(event)
+            if len(found) >= wanted or size >= GAP_BYTES:
                 break
         return found[::-1]
 
@@ -184,6 +203,7 @@ class Arrivals:
             found.append(event)
             size += _bytes(event)
             if len(found) >= GAP_EVENTS or size >= GAP_BYTES:
+                self.gaps += 1
                 log.error("%s: more was missed than is fetched; the newest %d events are", room, len(found))
                 break
         return found[::-1]
@@ -210,6 +230,7 @@ class Arrivals:
             if join is None and self._is_our_join(event):
                 join = len(newest_first) - 1
             if join is None and (len(newest_first) >= GAP_EVENTS or size >= GAP_BYTES):
+                self.gaps += 1
                 log.error("%s: more came since our join than is fetched", room)
                 join = len(newest_first)
             if join is not None:
@@ -230,7 +251,7 @@ class Arrivals:
 
     def _deliver(self, deliveries: list[Delivery], event: Event, plane: Plane, room: str, *, live: bool) -> None:
         header, raw = event
-        if plane == "room" and not _kept(event):
+        if plane == "room" and not (_kept(event) or (self._reader and header.type == ENCRYPTED)):
             return
         try:
             delivery = Delivery(
@@ -257,6 +278,11 @@ class Arrivals:
         # A new name or picture is a membership event too, but no join.
         return now.membership == "join" and earlier.prev_content.membership != "join"
 
+    def _departure(self, room: str, known: RoomState, timeline: list[Event]) -> Departure:
+        """How we left a room: by the last membership event of ours, if it is to be seen."""
+        of_us = (header for header, _ in timeline if (header.type, header.state_key) == (MEMBER, self._us))
+        return rooms.departure(room, known, next(reversed([*of_us]), None), self._us)
+
     def _inviter(self, state: list[msgspec.Raw]) -> str:
         for raw in state:
             header = answers.header(raw)
@@ -265,7 +291,7 @@ class Arrivals:
         return ""
 
 
-def _room_state(room: str, known: RoomState | None, news: JoinedRoom, timeline: list[Event]) -> RoomState:
+def _room_state(known: RoomState | None, news: JoinedRoom, timeline: list[Event]) -> RoomState:
     state = known or RoomState()
     for header, _ in _readable(news.state.events) + timeline:
         state = rooms.after(state, header)

@@ -20,7 +20,9 @@ class MatrixConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rooms: tuple[str, ...] = ()  # joined by ``run``: aliases, ids or URIs, each with "?via=" if needed
     owner: str = ""  # full user id of the person who may always invite
     invites: tuple[str, ...] = ()  # further user ids ("@a:b") or server names ("b") that may invite
-    reads_only: bool = False  # receive the configured rooms alone, and leave invitations unanswered
+    # Receive the configured rooms alone, leave invitations unanswered and say nothing. Encrypted events that cannot be
+    # read are delivered as they are, and again once they are read.
+    reads_only: bool = False
 
     def check(self) -> None:
         """Raises ConfigError with the first thing that is wrong."""

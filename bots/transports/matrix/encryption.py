@@ -144,6 +144,10 @@ class Encryption:
         """An encrypted event as what its sender wrote; None if that cannot be known, or not yet."""
         return None if self._machine is None else self._machine.read(room, event, live=live)
 
+    def was_there(self, room: str, event: Event) -> bool:
+        """Whether our device was in this room when the event was sent, by the word of servers."""
+        return self._machine is not None and self._machine.was_there(room, event)
+
     def plain(self, room: str, sender: str) -> None:
         """Somebody sent an unencrypted message into an encrypted room."""
         self._plain += 1
@@ -220,9 +224,9 @@ class Encryption:
         return msgspec.structs.replace(health, on=on, plain=self._plain, lost=self._lost)
 
 
-async def store_chunk(account: Account, data: bytes, encryption: Encryption | None) -> str:
+async def store_chunk(account: Account, data: bytes, encryption: Encryption) -> str:
     """Store a chunk of an artifact, encrypted if we are in any encrypted room. Raises RetryLater, Refused, Fatal."""
-    if encryption is None or not encryption.rooms:
+    if not encryption.rooms:
         return await media.store(account, data)
     from bots.transports.matrix import encryption_media
 

@@ -43,6 +43,10 @@ _OPENED = "net.clawnet.decrypted"  # what an event that was read says of how
 _WRAPPING_BYTES = 1_000  # of an encrypted event, beside its ciphertext
 
 
+class _Sent(msgspec.Struct, frozen=True):
+    origin_server_ts: int = 0
+
+
 class Machine:
     """All that has to do with one device. Raises StoreError, and what its calls raise."""
 
@@ -59,6 +63,7 @@ class Machine:
         self._warnings = Warnings(log, Pace(5, 0.1))
         self._taken: set[bytes] = set()  # to-device events of a sync that is not settled
         self._counted: dict[str, None] = {}  # unreadable events
+        self._entered: dict[str, int] = {}  # room -> when this device first read there, Unix milliseconds
         self._given_up = self._history = self._recovered = 0
         self._late_recovered = self._late_given_up = 0  # at the last look, which is not committed
 
@@ -155,6 +160,13 @@ class Machine:
                     self._given_up += 1
                     self._warnings.say(room, f"An event of {header.sender} in {room} is unreadable for good: {error}")
             return None
+
+    def was_there(self, room: str, event: Event) -> bool:
+        """Whether this device was in the room when the event was sent, by the word of servers."""
+        if room not in self._entered:
+            self._entered[room] = self._store.entered(room, self._account.server_ms())
+        sent = part(event[1], _Sent) or _Sent()
+        return sent.origin_server_ts >= self._entered[room]
 
     def _wait(self, room: str, event: Event, content: MegolmContent, error: Unreadable) -> None:
         header, raw = event

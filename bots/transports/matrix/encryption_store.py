@@ -28,6 +28,7 @@ SHARED_MOST = 50_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS encrypted_room (room TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entered (room TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS account (user TEXT, device TEXT, uploaded INTEGER, pickle TEXT);
 CREATE TABLE IF NOT EXISTS olm (
     session TEXT PRIMARY KEY, user TEXT NOT NULL, sender_key TEXT NOT NULL, pickle TEXT NOT NULL,
@@ -55,15 +56,19 @@ CREATE TABLE IF NOT EXISTS shared (
     UNIQUE (session, user, device)
 );
 """
-_OF_A_DEVICE = ("account", "olm", "inbound", "device", "heard", "waiting", "opened", "shared")
+_OF_A_DEVICE = ("entered", "account", "olm", "inbound", "device", "heard", "waiting", "opened", "shared")
 
 
 class EncryptionStore:
-    """The open file. Every failure is a StoreError. To be used from one thread."""
+    """The open file. Every failure is a StoreError, and the last thing it does: keys in memory may be ahead of it.
+
+    To be used from one thread.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
         self._depth = 0
+        self._failure: StoreError | None = None
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.pickle_key = _key(directory / _KEY_FILE)
@@ -154,6 +159,11 @@ class EncryptionStore:
         """Never take this room for an unencrypted one again."""
         self.execute("INSERT OR IGNORE INTO encrypted_room VALUES (?)", room)
 
+    def entered(self, room: str, now_ms: int) -> int:
+        """When this device first read in a room, Unix milliseconds: now, if it never did."""
+        self.execute("INSERT OR IGNORE INTO entered VALUES (?, ?)", room, now_ms)
+        return int(self.rows("SELECT at_ms FROM entered WHERE room = ?", room)[0][0])
+
     # --- the account ---
 
     def account(self, user: str, device: str) -> tuple[bool, str] | None:
@@ -176,10 +186,13 @@ class EncryptionStore:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
+        if self._failure is not None:
+            raise self._failure
         try:
             yield
         except sqlite3.Error as error:
-            raise self._fault(error) from error
+            self._failure = self._fault(error)
+            raise self._failure from error
 
     def _fault(self, error: Exception) -> StoreError:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF

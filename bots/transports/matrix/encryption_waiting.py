@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
+from bots.clock import SYSTEM, Clock
 from bots.transports.matrix.encryption_store import EncryptionStore
 from bots.transports.matrix.encryption_words import MegolmContent
 from bots.transports.matrix.events import Header
@@ -17,6 +16,7 @@ FIRST_S = 5.0  # what is missing is often on its way: how long we wait before we
 TRIES = 6  # to fetch a file, or to learn of a device: each pause is four times as long as the one before
 GIVEN_UP_S = 7 * 86_400.0
 _EXPIRE_EVERY_S = 3600.0
+_SET_S = 1.0  # by which a clock is set, and does not only run a little wrong
 
 _OLDEST = "DELETE FROM waiting WHERE rowid = (SELECT min(rowid) FROM waiting WHERE sender = ?)"
 
@@ -42,14 +42,16 @@ class Wanted(msgspec.Struct, frozen=True):
 class Waiting:
     """The rows. Raises StoreError."""
 
-    def __init__(self, store: EncryptionStore) -> None:
+    def __init__(self, store: EncryptionStore, clock: Clock = SYSTEM) -> None:
         self._store = store
+        self._clock = clock
         self._read: set[str] = set()  # events that are delivered with the next commit
         # Sessions that we have known more of since the last look that was committed, each with when that was.
         self._fresh: dict[str, int] = {}
         self._looked: dict[str, int] = {}
         self._news = 0
         self._expired_at = 0.0
+        self._ahead_s = _ahead_s(clock)
         # Of what was to be looked at when the last process ended, nobody knows.
         for (session,) in store.rows(
             "SELECT DISTINCT session FROM waiting WHERE EXISTS"
@@ -57,18 +59,29 @@ class Waiting:
         ):
             self.knows_more(session)
 
+    def _now_s(self) -> float:
+        """Unix time, for what is due outlives a run. If somebody sets the clock, it is due when it would have been."""
+        set_by_s = _ahead_s(self._clock) - self._ahead_s
+        if abs(set_by_s) >= _SET_S:
+            self._ahead_s += set_by_s
+            self._expired_at += set_by_s
+            self._store.execute("UPDATE waiting SET since_s = since_s + ?, due_s = due_s + ?", set_by_s, set_by_s)
+        return self._clock.now_ms() / 1000
+
     def add(self, room: str, event: Header, content: MegolmContent, raw: msgspec.Raw, lacks: str) -> int:
         """Keep an event that lacks its "key", its sender's "device" or its "file".
 
         Returns how many had to go for it: the oldest of its sender's, or of whose events take most.
         """
-        now = time.time()
+        now, session = self._now_s(), content.session_id[:255]
+        asked = lacks == "key" and self.was_asked(room, session, event.sender)
         with self._store.transaction():
             self._store.execute(
-                "INSERT OR IGNORE INTO waiting (event, room, sender, device, session, raw, lacks, since_s, due_s)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                event.event_id, room, event.sender, content.device_id[:255], content.session_id[:255], bytes(raw),
-                lacks, now, _first_due_s(lacks, now),
+                "INSERT OR IGNORE INTO waiting"
+                " (event, room, sender, device, session, raw, lacks, since_s, due_s, tries)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                event.event_id, room, event.sender, content.device_id[:255], session, bytes(raw),
+                lacks, now, None if asked else _first_due_s(lacks, now), int(asked),
             )  # fmt: skip
             gone = 0
             while (sender := self._too_much(event.sender)) is not None:
@@ -93,7 +106,7 @@ class Waiting:
 
     def expire(self) -> int:
         """Give up what has waited too long; how many events that was."""
-        now = time.time()
+        now = self._now_s()
         if 0.0 <= now - self._expired_at < _EXPIRE_EVERY_S:
             return 0
         self._expired_at = now
@@ -130,7 +143,7 @@ class Waiting:
         """This event has now what it lacked before, but lacks something else."""
         self._store.execute(
             "UPDATE waiting SET lacks = ?, tries = 2, due_s = ? WHERE event = ? AND lacks <> ?",
-            lacks, _first_due_s(lacks, time.time()), event, lacks,
+            lacks, _first_due_s(lacks, self._now_s()), event, lacks,
         )  # fmt: skip
 
     def settled(self) -> set[str]:
@@ -150,14 +163,15 @@ class Waiting:
 
     def due_in_s(self) -> float | None:
         """Seconds until a key is to be asked for, None if none is."""
+        now = self._now_s()
         due_s = self._store.rows("SELECT min(due_s) FROM waiting WHERE lacks = 'key'")[0][0]
-        return None if due_s is None else max(0.0, due_s - time.time())
+        return None if due_s is None else max(0.0, due_s - now)
 
     def unasked(self, most: int) -> list[Missing]:
         """Sessions that it is time to ask for."""
         rows = self._store.rows(
             "SELECT DISTINCT room, sender, device, session FROM waiting WHERE lacks = 'key' AND due_s <= ? LIMIT ?",
-            time.time(), most,
+            self._now_s(), most,
         )  # fmt: skip
         return [Missing(*row) for row in rows]
 
@@ -172,14 +186,15 @@ class Waiting:
         """It could not be asked for this session now."""
         self._store.execute(
             "UPDATE waiting SET due_s = ? WHERE session = ? AND sender = ? AND lacks = 'key' AND due_s IS NOT NULL",
-            time.time() + pause_s, missing.session, missing.sender,
+            self._now_s() + pause_s, missing.session, missing.sender,
         )  # fmt: skip
 
-    def was_asked(self, room: str, session: str) -> bool:
-        """Whether we asked for this session."""
+    def was_asked(self, room: str, session: str, sender: str = "") -> bool:
+        """Whether we asked for this session, of ``sender`` if one is named."""
         found = self._store.rows(
-            "SELECT 1 FROM waiting WHERE room = ? AND session = ? AND lacks = 'key' AND tries > 0 LIMIT 1",
-            room, session,
+            "SELECT 1 FROM waiting WHERE room = ? AND session = ? AND ? IN ('', sender) AND lacks = 'key' AND tries > 0"
+            " LIMIT 1",
+            room, session, sender,
         )  # fmt: skip
         return bool(found)
 
@@ -187,13 +202,15 @@ class Waiting:
 
     def due(self) -> bool:
         """Whether a device or a file is to be asked for now."""
-        return bool(self._store.rows("SELECT 1 FROM waiting WHERE lacks <> 'key' AND due_s <= ? LIMIT 1", time.time()))
+        return bool(
+            self._store.rows("SELECT 1 FROM waiting WHERE lacks <> 'key' AND due_s <= ? LIMIT 1", self._now_s())
+        )
 
     def wanted(self, lacks: str) -> list[Wanted]:
         """The events whose "device" or "file" is to be asked for now, those first that were tried least."""
         rows = self._store.rows(
             "SELECT event, room, sender, session FROM waiting WHERE lacks = ? AND due_s <= ? ORDER BY tries, rowid",
-            lacks, time.time(),
+            lacks, self._now_s(),
         )  # fmt: skip
         return [Wanted(*row) for row in rows]
 
@@ -207,8 +224,13 @@ class Waiting:
         self._store.execute(
             "UPDATE waiting SET tries = tries + 1,"
             " due_s = CASE WHEN tries + 1 < ? THEN ? + ? * (1 << (2 * (tries + 1))) END WHERE event = ?",
-            TRIES, time.time(), FIRST_S, event,
+            TRIES, self._now_s(), FIRST_S, event,
         )  # fmt: skip
+
+
+def _ahead_s(clock: Clock) -> float:
+    """How far the wall clock is ahead of the one that nobody sets."""
+    return (clock.now_ms() - clock.monotonic_ms()) / 1000
 
 
 def _first_due_s(lacks: str, now: float) -> float:

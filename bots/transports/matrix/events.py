@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final, TypeVar
 
 import msgspec
@@ -39,6 +40,7 @@ class Membership(msgspec.Struct, frozen=True):
     """The content of ``m.room.member``."""
 
     membership: str = ""
+    reason: object = None
 
 
 class MembershipBefore(msgspec.Struct, frozen=True):
@@ -148,9 +150,21 @@ def part(raw: msgspec.Raw, kind: type[T]) -> T | None:
         return None
 
 
-def sync(body: bytes) -> Sync:
-    """The answer to ``/sync``. Raises msgspec.MsgspecError if it is no such thing."""
-    return _tolerantly(_sync, body)
+def sync(body: bytes, only: Collection[str] | None = None) -> Sync:
+    """The answer to ``/sync``. Raises msgspec.MsgspecError if it is no such thing.
+
+    With ``only`` it tells of these rooms alone: servers mention others, too, that were filtered out.
+    """
+    answer = _tolerantly(_sync, body)
+    if only is None:
+        return answer
+    join, leave, invite = answer.rooms.join, answer.rooms.leave, answer.rooms.invite
+    rooms = Rooms(_among(join, only), _among(leave, only), _among(invite, only))
+    return msgspec.structs.replace(answer, rooms=rooms)
+
+
+def _among(news: dict[str, T], rooms: Collection[str]) -> dict[str, T]:
+    return {room: value for room, value in news.items() if room in rooms}
 
 
 def page(body: bytes) -> Page:

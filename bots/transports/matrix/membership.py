@@ -30,6 +30,14 @@ class _Joined(msgspec.Struct):
     room_id: str
 
 
+class _Predecessor(msgspec.Struct, frozen=True):
+    room_id: str = ""
+
+
+class _Create(msgspec.Struct):
+    predecessor: _Predecessor = _Predecessor()
+
+
 class Membership:
     """Joins, refusals, and looking at a room whose state no sync has brought yet."""
 
@@ -73,7 +81,7 @@ class Membership:
                 await self.join(RoomTarget(room, (via,)), room)
             else:
                 log.warning("Declining the invitation of %s to %s: not on the list", inviter, room)
-                await self._account.call(wire.leave(room))
+                await self.leave(room)
         except Refused as error:
             log.warning("The invitation to %s came to nothing: %s", room, error)
 
@@ -82,12 +90,23 @@ class Membership:
         state = RoomState()
         for kind in rooms.STATE_TYPES:
             try:
-                content = await self._account.call(wire.state(room, kind))
+                event = await self._account.call(wire.state_event(room, kind))
             except Refused:
                 continue  # not set, or not for us to see
-            header = events.Header(type=kind, sender="", state_key="", content=msgspec.Raw(content))
+            header = events.header(event)
+            if header is None:  # a server that does not know how to give more
+                header = events.Header(type=kind, sender="", state_key="", content=msgspec.Raw(event))
             state = rooms.after(state, header)
         return state
+
+    async def predecessor(self, room: str) -> str:
+        """The room that this one says it replaces, "" if none. Raises Refused, RetryLater, Fatal."""
+        content = _decoded(await self._account.call(wire.state(room, "m.room.create")), _Create)
+        return content.predecessor.room_id
+
+    async def leave(self, room: str) -> None:
+        """Leave a room. Raises RetryLater, Refused, Fatal."""
+        await self._account.call(wire.leave(room))
 
     async def encrypted(self, room: str) -> bool:
         """Whether the room is encrypted, asked now. Raises Refused, RetryLater, Fatal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -30,18 +31,35 @@ class _Sent(msgspec.Struct):
 
 
 class Sending:
-    """Sends for one account; without ``encryption`` it refuses what belongs into an encrypted room."""
+    """Sends for one account."""
 
-    def __init__(self, account: Account, membership: Membership, encryption: Encryption | None) -> None:
+    def __init__(self, account: Account, membership: Membership, encryption: Encryption) -> None:
         self._account = account
         self._membership = membership
         self._encryption = encryption
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def departed(self, timeout_s: float) -> bool:
+        """Wait for what is being sent, so long at most; False if nothing is."""
+        if not self._under_way:
+            return False
+        await asyncio.wait(self._under_way, timeout=timeout_s)
+        return True
 
     async def send(self, parcel: Parcel, seen_encrypted: SeenEncrypted) -> str:
         """Send, and return the event id ("" on the direct plane). Raises RetryLater, Refused, Fatal, StoreError.
 
         ``seen_encrypted`` says of a room id what the syncs told, None if that is not to be relied upon.
         """
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            return await self._send(parcel, seen_encrypted)
+        finally:
+            self._under_way.discard(task)
+
+    async def _send(self, parcel: Parcel, seen_encrypted: SeenEncrypted) -> str:
         if parcel.plane == "direct":
             await self._send_directly(parcel)
             return ""
@@ -51,8 +69,6 @@ class Sending:
             raise Refused("matrix.bad_address", f"{parcel.room!r} is no room on Matrix.") from error
         kind, content = MESSAGE, writing.room_content(parcel)
         if await self._is_encrypted(room_id, seen_encrypted):
-            if self._encryption is None:
-                raise Refused("matrix.encrypted_room", f"The room {room_id} is encrypted, and we only read along.")
             kind, content = ENCRYPTED, await self._encryption.encrypt(room_id, MESSAGE, content)
         try:
             return await self._put(room_id, kind, content, parcel.txn)
@@ -65,7 +81,7 @@ class Sending:
     async def _send_directly(self, parcel: Parcel) -> None:
         messages = writing.direct_messages(parcel)
         # What is sealed hides what it speaks of by itself.
-        if self._encryption is not None and self._encryption.rooms:
+        if self._encryption.rooms:
             encrypted = {addresses.room_uri(room_id) for room_id in self._encryption.rooms}
             if encrypted & writing.open_rooms(parcel):
                 ((user, devices),) = messages.items()
@@ -82,11 +98,11 @@ class Sending:
             raise nonsense() from error
 
     async def _is_encrypted(self, room_id: str, seen_encrypted: SeenEncrypted) -> bool:
-        if self._encryption is not None and room_id in self._encryption.rooms:
+        if room_id in self._encryption.rooms:
             return True
         seen = seen_encrypted(room_id)
         if seen is None:
             seen = await self._membership.encrypted(room_id)
-        if seen and self._encryption is not None:
+        if seen:
             self._encryption.remember(room_id)
         return seen

@@ -8,23 +8,26 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from bots.errors import Fatal, Refused, RetryLater, StoreError
-from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Room
+from bots.errors import Fatal, Refused, RetryLater
+from bots.transports import Delivery, Departure, EncryptionHealth, Inbox, Parcel, PersonText, Room
 from bots.transports.matrix import addresses, encryption, events, reading, rooms, wire, writing
 from bots.transports.matrix.account import Account, nonsense
 from bots.transports.matrix.arrivals import SYNC_FILTER, Arrival, Arrivals, sync_filter
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.encryption import Encryption
+from bots.transports.matrix.entering import Entering
+from bots.transports.matrix.errands import Errands
 from bots.transports.matrix.history import History
 from bots.transports.matrix.members import Members
 from bots.transports.matrix.membership import Membership
 from bots.transports.matrix.recovery import Recovery
-from bots.transports.matrix.rooms import RoomState
+from bots.transports.matrix.replacement import Replacements
+from bots.transports.matrix.rooms import Position, RoomState
 from bots.transports.matrix.sending import Sending
+from bots.transports.matrix.telling import Telling
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,9 @@ class MatrixTransport:
     there is none; ``clock`` gives Unix milliseconds. ``on_joined`` is called once for every room we are in,
     after its context is committed: for those of before at the start, for others when they come.
     ``on_online`` is called when the homeserver is reached, and when it no longer is; ``on_refused`` with the
-    configured rooms that will not have us, when one more of them will not.
+    configured rooms that will not have us, when one more of them will not; ``on_answer`` with the ``Date`` of every
+    answer of the homeserver, and how many seconds after the question it came. ``ready`` is awaited before every sync.
+    ``on_left`` is called with each room that we take part in no more.
     """
 
     name = NAME
@@ -58,19 +63,21 @@ class MatrixTransport:
         inbox: Inbox,
         clock: Callable[[], int],
         *,
-        on_joined: Callable[[Room], None] | None = None,
-        on_online: Callable[[bool], None] | None = None,
+        on_joined: Callable[[Room], None] = lambda room: None,
+        on_online: Callable[[bool], None] = lambda online: None,
         on_refused: Callable[[Collection[str]], None] | None = None,
+        on_answer: wire.Answered | None = None,
+        on_left: Callable[[Departure], None] = lambda departure: None,
+        ready: Callable[[], Awaitable[None]] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         config.check()
         self._config = config
         self._inbox = inbox
-        self._account = Account(config, directory, password)
+        self._account = Account(config, directory, password, on_answer)
         self._membership = Membership(config, self._account)
         self._members = Members(self._account)
-        # Who only looks on is no member that others encrypt to.
-        self._encryption = None if config.reads_only else Encryption(self._account, directory, config.user)
+        self._encryption = Encryption(self._account, directory, config.user)
         self._sending = Sending(self._account, self._membership, self._encryption)
         history = History(self._account)
         self._arrivals = Arrivals(
@@ -83,9 +90,11 @@ class MatrixTransport:
             encryption=self._encryption,
         )
         self._position = rooms.load(inbox.position(NAME), config.user)
-        self._on_joined = on_joined
+        self._replacements = Replacements(self._membership, self._position, self._keep)
+        self._entering = Entering(self._membership, self._encryption, self._replacements, on_refused)
+        self._telling = Telling(on_joined, on_left, self._position.departures if self._position else ())
         self._on_online = on_online
-        self._on_refused = on_refused
+        self._ready = ready
         self._chance = chance
         self._online: bool | None = None
         self._connected = False
@@ -93,11 +102,8 @@ class MatrixTransport:
         self._committed_at = float("-inf")
         self._entered = False
         self._filter = SYNC_FILTER
-        self._told: set[str] = set()
-        self._refused_rooms: dict[str, Refused] = {}
         self._receiving: asyncio.Task[None] | None = None
-        self._errands: dict[str, asyncio.Task[None]] = {}
-        self._sends: set[asyncio.Task[Any]] = set()
+        self._errands = Errands(self._delay_s)
         self._closing = False
         self._taking = asyncio.Lock()  # what arrived, until it is committed
 
@@ -123,20 +129,25 @@ class MatrixTransport:
     @property
     def refused_rooms(self) -> dict[str, Refused]:
         """The configured rooms that could not be joined, and why."""
-        return dict(self._refused_rooms)
+        return dict(self._entering.refused)
 
     @property
     def encryption(self) -> EncryptionHealth:
-        return EncryptionHealth() if self._encryption is None else self._encryption.health()
+        return self._encryption.health()
+
+    @property
+    def gaps(self) -> int:
+        """How often more had come, while we were away, than is fetched."""
+        return self._arrivals.gaps
 
     def rooms(self) -> Sequence[Room]:
-        known = self._position.rooms if self._position else {}
-        return [self._room(room_id, state) for room_id, state in known.items()]
+        hidden = self._replacements.moved if self._config.reads_only else self._replacements.hidden(self._known)
+        return [self._entering.seen(*room) for room in self._known.items() if room[0] not in hidden]
 
-    def _room(self, room_id: str, state: RoomState) -> Room:
-        room = rooms.room(room_id, state)
-        ever = self._encryption is not None and room_id in self._encryption.rooms
-        return msgspec.structs.replace(room, encrypted=True) if ever else room
+    @property
+    def _known(self) -> dict[str, RoomState]:
+        """The rooms we are in, by id."""
+        return self._position.rooms if self._position else {}
 
     def is_member(self, room: str, address: str) -> bool:
         return self._members.holds(room, address)
@@ -147,13 +158,12 @@ class MatrixTransport:
 
     async def close(self) -> None:
         self._closing = True
-        tasks = [task for task in (self._receiving, *self._errands.values()) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._receiving is not None:
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+        await self._errands.end()
         await self._account.close()
-        if self._encryption is not None:
-            self._encryption.close()
+        self._encryption.close()
 
     # --- receiving ---
 
@@ -170,9 +180,8 @@ class MatrixTransport:
                 raise  # not by ``close``
         finally:
             task.cancel()
-            for errand in self._errands.values():
-                errand.cancel()
-            await asyncio.gather(task, *self._errands.values(), return_exceptions=True)
+            await asyncio.gather(task, return_exceptions=True)
+            await self._errands.end()
 
     async def _receive(self) -> None:
         tries = 0
@@ -182,6 +191,8 @@ class MatrixTransport:
                     await self.connect()
                 if self._config.reads_only and not self._entered:
                     await self._narrow()
+                if self._ready is not None:
+                    await self._ready()
                 await self._round()
             except RetryLater as error:
                 self._went(online=False, why=error.message)
@@ -200,40 +211,65 @@ class MatrixTransport:
         """One sync, committed, then what follows from it."""
         since = self._position.since if self._position else ""
         poll_s = _POLL_S if self._online and since else 0.0
-        request = wire.sync(since, int(poll_s * 1000), self._filter)
-        body = await self._account.call(request, poll_s=poll_s)
+        body = await self._account.call(wire.sync(since, int(poll_s * 1000), self._filter), poll_s=poll_s)
         try:
-            answer = events.sync(body)
+            answer = events.sync(body, self._filter["room"].get("rooms"))
         except msgspec.MsgspecError as error:
             raise nonsense() from error
         async with self._taking:
             arrival = await self._take(body, answer)
         self._went(online=True)
-        self._tell_joined()
+        self._tell()
         if not self._entered:
             self._entered = True
             for name in self._config.rooms:
-                self._start_errand(name, partial(self._enter, name))
-        invites = {} if self._config.reads_only else arrival.position.invites
-        for room, inviter in invites.items():
-            self._start_errand(room, partial(self._answer, room, inviter))
+                self._errands.start(name, partial(self._entering.enter, name, self._known))
+        await self._react(arrival.position)
         if any(delivery.sender != self.address for delivery in arrival.deliveries):
             await self._let_answers_go()
         if arrival.deliveries:
             # The next poll tells the homeserver that it may forget what it has given us.
-            self._inbox.commit(NAME, (), rooms.dump(arrival.position))
+            self._inbox.commit(NAME, (), self._dump(arrival.position))
+
+    async def _react(self, position: Position) -> None:
+        """Follow rooms that were replaced, leave those that are none of ours, answer invitations."""
+        known = position.rooms
+        self._replacements.arrived(known)
+        invites = {} if self._config.reads_only else position.invites
+        for room, inviter in invites.items():
+            if self._config.may_invite(inviter) or not self._replacements.invited(room, known):
+                self._errands.start(room, partial(self._answer, room, inviter))
+        for room in self._replacements.unwanted(known):
+            self._errands.start(f"leaving {room}", partial(self._replacements.leave, room))
+        await self._follow_on()
+
+    async def _follow_on(self) -> None:
+        for room in self._replacements.ready(self._known):
+            if self._config.reads_only:
+                await self._follow(room)
+            else:
+                self._errands.start(f"the replacement of {room}", partial(self._follow, room))
+
+    def _dump(self, position: Position) -> str:
+        return rooms.dump(msgspec.structs.replace(self._replacements.noted(position), departures=self._telling.untold))
+
+    def _keep(self) -> None:
+        """Commit what changed of our position without a sync."""
+        if self._position is not None:
+            self._inbox.commit(NAME, (), self._dump(self._position))
 
     async def _take(self, body: bytes, answer: events.Sync) -> Arrival:
         before = self._position
-        if self._encryption is not None:
-            ours = {*before.rooms, *before.invites} if before else set()
-            await self._encryption.prepare(body, answer, ours)
-        arrival = await self._arrivals.take(answer, before)
+        ours = {*before.rooms, *before.invites} if before else set()
+        if self._config.reads_only:
+            ours |= {*self._encryption.rooms}  # where it reads at other times
+        await self._encryption.prepare(body, answer, ours)
+        arrival = await self._arrivals.take(answer, before, self._replacements.moved)
         # Before anybody sees what arrived: who may speak directly is judged by it.
-        await self._members.follow(answer, arrival.position.rooms)
-        if self._encryption is not None:
-            self._encryption.commit()
-        position = rooms.dump(arrival.position)
+        await self._members.follow(answer, arrival.position.rooms.keys() - self._replacements.moved.keys())
+        self._encryption.commit()
+        self._telling.untold += self._replacements.left(arrival.departures)
+        position = self._dump(arrival.position)
         now = asyncio.get_running_loop().time()
         known = before and (before.rooms, before.invites)
         news = arrival.deliveries or (arrival.position.rooms, arrival.position.invites) != known
@@ -243,44 +279,39 @@ class MatrixTransport:
             self._committed_at = now
         self._position = arrival.position
         self._synced_at = now
-        if self._encryption is not None:
-            self._encryption.settled()
-            if self._encryption.due_in_s() is not None:
-                self._start_errand("encryption", self._mind_keys)
-            if self._encryption.missing():
-                self._start_errand("fetching", partial(self._encryption.fetch, self._hand_over))
+        self._encryption.settled()
+        if self._encryption.due_in_s() is not None:
+            self._errands.start("encryption", self._mind_keys)
+        if self._encryption.missing():
+            self._errands.start("fetching", partial(self._encryption.fetch, self._hand_over))
         return arrival
 
     async def _hand_over(self) -> None:
         """Commit encrypted events that can be read by now, without waiting for a sync."""
         async with self._taking:
-            deliveries = self._arrivals.late()
-            if self._encryption is not None and self._position is not None:
+            deliveries = self._arrivals.late(self._known)
+            if self._position is not None:
                 self._encryption.commit()
                 if deliveries:
-                    self._inbox.commit(NAME, deliveries, rooms.dump(self._position))
+                    self._inbox.commit(NAME, deliveries, self._dump(self._position))
                 self._encryption.late_settled()
 
     async def _let_answers_go(self) -> None:
         """Send before polling again: the homeserver would work out twice that there is no news but our own words."""
         await asyncio.sleep(_REACT_S)
-        if self._sends:
-            await asyncio.wait(self._sends, timeout=_DEPART_S)
+        if await self._sending.departed(_DEPART_S):
             await asyncio.sleep(_REACT_S)
 
     async def _mind_keys(self) -> None:
-        assert self._encryption is not None
         due_in_s = self._encryption.due_in_s()
         await asyncio.sleep(_POLL_S if due_in_s is None else min(_POLL_S, due_in_s))
         await self._encryption.upkeep()
 
-    def _tell_joined(self) -> None:
-        known = self._position.rooms if self._position else {}
-        self._told &= known.keys()
-        for room_id in known.keys() - self._told:
-            self._told.add(room_id)
-            if self._on_joined is not None:
-                self._on_joined(self._room(room_id, known[room_id]))
+    def _tell(self) -> None:
+        """Say which rooms we left and entered, as far as that is committed."""
+        if self._telling.tell_left():
+            self._keep()
+        self._telling.tell_joined(self.rooms())
 
     def _went(self, *, online: bool, why: str = "") -> None:
         if online == self._online:
@@ -290,8 +321,7 @@ class MatrixTransport:
             log.info("Receiving from %s", self._config.homeserver)
         else:
             log.warning("%s Trying again until it answers.", why)
-        if self._on_online is not None:
-            self._on_online(online)
+        self._on_online(online)
 
     def _delay_s(self, tries: int) -> float:
         shortest, longest = _BACKOFF_S
@@ -301,74 +331,47 @@ class MatrixTransport:
     # --- entering rooms ---
 
     async def join(self, room: str) -> Room:
-        target = await self._membership.resolve(room)
-        known = self._position.rooms if self._position else {}
-        if target.name in known:
-            return self._room(target.name, known[target.name])
-        room_id = await self._membership.join(target, room)
-        state = await self._membership.look(room_id)
-        if state.encrypted and self._encryption is not None:
-            self._encryption.remember(room_id)
-            await self._encryption.begin()
-        return self._room(room_id, state)
+        return await self._entering.join(room, self._known)
+
+    async def _follow(self, room_id: str) -> None:
+        """Go where a room of ours was moved to, if that is where it says."""
+        departure = await self._entering.follow(room_id, self._known) if room_id in self._known else None
+        if departure is not None:
+            self._telling.untold.append(departure)
+            if self._config.reads_only:
+                await self._narrow()
+                self._position = None
+            self._keep()
+        self._tell()
+        await self._follow_on()
 
     async def _narrow(self) -> None:
         """Enter the configured rooms before the first sync, and receive no other."""
-        entered = [room for name in self._config.rooms if (room := await self._enter(name)) is not None]
+        enter = self._entering.enter
+        entered = [room for name in self._config.rooms if (room := await enter(name, self._known)) is not None]
         self._filter = sync_filter([addresses.room_id(room.uri) for room in entered])
         self._entered = True
 
-    async def _enter(self, name: str) -> Room | None:
-        try:
-            return await self.join(name)
-        except Refused as error:
-            self._refused_rooms[name] = error
-            log.error("%s", error)
-            if self._on_refused is not None:
-                self._on_refused(self._refused_rooms.keys())
-            return None
-
     async def _answer(self, room: str, inviter: str) -> None:
+        if self._config.may_invite(inviter):
+            await self._replacements.want(room)
         await self._membership.answer(room, inviter)
         # Answered: the next sync says so too, but one that is on its way may still not know.
         if self._position and room in self._position.invites:
             left = {other: by for other, by in self._position.invites.items() if other != room}
             self._position = msgspec.structs.replace(self._position, invites=left)
 
-    def _start_errand(self, key: str, errand: Callable[[], Awaitable[object]]) -> None:
-        """Do something beside receiving, unless it is being done already."""
-        if key not in self._errands:
-            task = self._errands[key] = asyncio.create_task(self._patiently(key, errand), name=f"matrix {key}")
-            task.add_done_callback(lambda _: self._errands.pop(key, None))
-
-    async def _patiently(self, what: str, errand: Callable[[], Awaitable[object]]) -> None:
-        tries = 0
-        while True:
-            try:
-                await errand()
-                return
-            except RetryLater as error:
-                if tries == 0:
-                    log.warning("%s: %s Trying again.", what, error)
-                await asyncio.sleep(error.after_s or self._delay_s(tries))
-                tries += 1
-            except (Fatal, StoreError):
-                return  # receiving meets the same, and says so
-
     # --- sending ---
 
     async def send(self, parcel: Parcel) -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        self._sends.add(task)
-        try:
-            return await self._sending.send(parcel, self._seen_encrypted)
-        finally:
-            self._sends.discard(task)
+        if self._config.reads_only:
+            raise Refused("matrix.reads_only", "This login only reads along: it says nothing.")
+        self._replacements.demand(parcel.room, self._known)
+        return await self._sending.send(parcel, self._seen_encrypted)
 
     def _seen_encrypted(self, room_id: str) -> bool | None:
         """Whether a room is encrypted, as far as the syncs tell; None if that is no longer, or not yet, known."""
-        state = self._position.rooms.get(room_id) if self._position else None
+        state = self._known.get(room_id)
         fresh = asyncio.get_running_loop().time() - self._synced_at < _TRUST_SYNC_S
         if state is not None and (state.encrypted or fresh):
             return state.encrypted

@@ -7,7 +7,9 @@ bound on a dead token, sleep on rate limits by themselves, and hide the raw even
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -44,14 +46,19 @@ class _Failure(msgspec.Struct):
 
 
 Request = tuple[str, str, str | bytes]  # method, path, body
+Answered = Callable[[str, float], None]
 
 
 class Wire:
-    """The connections to one homeserver. Methods raise ``MatrixError`` or ``Unreachable``."""
+    """The connections to one homeserver. Methods raise ``MatrixError`` or ``Unreachable``.
 
-    def __init__(self, homeserver: str) -> None:
+    ``answered`` is told of every answer: its ``Date``, and how many seconds after the question it came.
+    """
+
+    def __init__(self, homeserver: str, answered: Answered | None = None) -> None:
         config = AsyncClientConfig(max_limit_exceeded=0, max_timeouts=0, request_timeout=_ANSWER_S)
         self._client = AsyncClient(homeserver.rstrip("/"), config=config)
+        self._answered = answered
 
     async def close(self) -> None:
         """Close all connections."""
@@ -67,10 +74,13 @@ class Wire:
         timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_S)
         # nio takes bytes as well as text: it hands them on.
         data = cast("str | None", body or None)
+        asked_s = time.monotonic()
         try:
             response = await self._client.send(method, path, data, headers, timeout=cast("float", timeout))
             async with response:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
+                if self._answered is not None:
+                    self._answered(response.headers.get("Date", ""), time.monotonic() - asked_s)
                 most = most if 200 <= status < 300 else _ERROR_BYTES
                 answer = await (_read(response, most + 1) if most else response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -107,6 +117,9 @@ def set_display_name(user: str, name: str) -> Request:
 
 
 def sync(since: str, poll_ms: int, sync_filter: dict[str, Any]) -> Request:
+    # A first sync is answered at once, and homeservers remember the answer for minutes: who has lost his store would
+    # begin in the past, and take for news what he has done since. So no two of them are alike.
+    poll_ms = poll_ms if since else random.randrange(1, 30_000)
     # Presence costs the server work on every poll; an agent's liveness is known from what it signs.
     return _request(Api.sync("", since=since, timeout=poll_ms, filter=sync_filter, set_presence="offline"))
 
@@ -136,6 +149,12 @@ def resolve_alias(alias: str) -> Request:
 
 def state(room: str, kind: str) -> Request:
     return _request(Api.room_get_state_event("", room, kind))
+
+
+def state_event(room: str, kind: str) -> Request:
+    """The whole event, not its content alone."""
+    method, path, body = state(room, kind)
+    return method, f"{path}?format=event", body
 
 
 def joined_members(room: str) -> Request:

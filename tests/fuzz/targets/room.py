@@ -78,7 +78,7 @@ def _check_accounts(mesh: Mesh) -> None:
     """What is counted along the way is what is there."""
     assert len(mesh.peers) <= _SMALL.peers
     assert len(mesh._threads) <= _SMALL.tasks
-    assert mesh._size == sum(thread.size for thread in mesh._threads.values()) <= _SMALL.fold_bytes
+    assert mesh._shares.bytes == sum(thread.size for thread in mesh._threads.values()) <= _SMALL.fold_bytes
     assert len(mesh._unasked) <= _SMALL.waiting_messages
     assert len(mesh._unproven) <= _SMALL.waiting_messages
     for address, dids in mesh._holders.items():

@@ -244,6 +244,18 @@ def liveness() -> list[Trace]:
     traces.append(t)
 
     t = Trace(
+        "announced-anew-once-the-clock-was-right",
+        "an announce dated an hour ahead does not stand in the way of what is said after it",
+        "PRE-2 PRE-10 PRE-12 PRE-15",
+        "announces-by-time",
+    )
+    t.announce(ALICE, 3, sent_ms=MOMENT_MS + 3_600_000)
+    anew = t.announce(ALICE, 4, sent_ms=MOMENT_MS)
+    t.expect_peer(ALICE, announce=anew.id, bound=True)
+    t.expect_live(ALICE)
+    traces.append(t)
+
+    t = Trace(
         "expiry-never-keeps-out",
         "expired messages are folded like others",
         "FOLD-4 SIG-15",

@@ -1,6 +1,8 @@
 """What happens in a room now: seen with an account that only reads, or with an agent of this machine.
 
     observer    a Matrix account joins the room and reads along
+    login       where it keeps its login
+    unread      what it cannot read
     agent       an agent's own view, through its socket or opened here: may ask and cancel
     deliveries  what its transport delivered as an ``Arrival``
     trouble     errors of the agent's packages as ``SourceError``
@@ -60,7 +62,8 @@ def own_key(options: LiveOptions) -> Key:
 
 def _observer(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
     from bots.transports.matrix.config import MatrixConfig
-    from tui.sources.live.observer import Observer, login_folder
+    from tui.sources.live.login import take_login
+    from tui.sources.live.observer import Observer
 
     missing = [flag for flag in ("homeserver", "user", "room") if not getattr(options, flag)]
     if missing:
@@ -75,8 +78,17 @@ def _observer(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
         homeserver=options.homeserver, user=options.user, rooms=(options.room,), device_name="clawtui", reads_only=True
     )
     config.check()
-    folder = login_folder(options.homeserver, options.user)
-    return Observer(config, folder, _password(folder, options.homeserver, options.user, prompt))
+    login, further = take_login(options.homeserver, options.user)
+    why = ", for one more login beside the one in use" if further else ""
+    password = _password(login.folder, options.homeserver, options.user, prompt, why)
+    if password is None and further:
+        login.release()
+        raise SourceError(
+            "source.in_use",
+            f"Another process reads along as {options.user} now, and one more needs a login of its own.",
+            "Stop it, or give the password once: in a terminal, or by CLAWNET_MATRIX_PASSWORD.",
+        )
+    return Observer(config, login, lambda: password or "")
 
 
 def _agent(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
@@ -94,7 +106,7 @@ def _agent(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
     matrix = selection.config.matrix
     password = _password(selection.paths.state, matrix.homeserver, matrix.user, prompt)
     own = identity.load(keys) if identity.complete(keys) else identity.create(keys)
-    return AgentSource(selection, own, path, options.room, password)
+    return AgentSource(selection, own, path, options.room, lambda: password or "")
 
 
 def _selection(options: LiveOptions) -> Selection:
@@ -123,12 +135,16 @@ def _listening(path: Path) -> bool:
         return knock.connect_ex(os.fsencode(path)) == 0
 
 
-def _password(folder: Path, homeserver: str, user: str, prompt: Callable[[str], str]) -> Callable[[], str]:
-    """What to log in with; nobody is asked while a login is kept in ``folder``."""
+def _password(folder: Path, homeserver: str, user: str, prompt: Callable[[str], str], why: str = "") -> str | None:
+    """What to log in with, None if there is nothing; "" while a login is kept in ``folder``: then nobody is asked.
+
+    ``why`` is said after the user's id where it is not plain that a login is due.
+    """
     from bots.transports.matrix import session
 
-    given = os.environ.get(_PASSWORD, "")
+    if given := os.environ.get(_PASSWORD, ""):
+        return given
     kept = session.load(folder)
-    if not given and (kept is None or (kept.homeserver, kept.user) != (homeserver.rstrip("/"), user)):
-        given = prompt(user)
-    return lambda: given
+    if kept is not None and (kept.homeserver, kept.user) == (homeserver.rstrip("/"), user):
+        return ""
+    return prompt(user + why) or None

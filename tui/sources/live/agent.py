@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,19 @@ from bots.control import call
 from bots.errors import ClawbotError
 from bots.events import Notice, TaskEnded, TaskOpened, TaskQuestion
 from bots.identity import Identity, require_sound
-from bots.requests import AnyAnswer, AnyRequest, Ask, Cancel, Delivered, Follow, LinkChanged, Missed, RoomFollowed
+from bots.requests import (
+    AgentStatus,
+    AnyAnswer,
+    AnyRequest,
+    Ask,
+    Cancel,
+    Delivered,
+    Follow,
+    LinkChanged,
+    Missed,
+    RoomFollowed,
+    Status,
+)
 from bots.service import Service
 from tui.arrivals import Arrival
 from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
@@ -25,6 +37,7 @@ from tui.sources.live.trouble import translated
 
 _RETRY_S = 1.0
 _GATHER_S = 0.01
+_UNREAD_EVERY_S = 10.0  # how old what is told of unreadable events may be
 # What passes by itself: another process is just starting or ending, or the homeserver does not answer yet.
 _PASSING = {"store.closed", "store.locked", "matrix.unreachable", "matrix.rate_limited", "matrix.server_error"}
 
@@ -55,15 +68,28 @@ class AgentSource:
     async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         view = _View(self._entered, deliver, told, ready)
         view.connecting(f"Looking for the agent {self._selection.name}.")
+        counting = asyncio.ensure_future(self._count_unreadable(view))
         try:
             while True:
                 view.connecting(await self._once(view))
                 await asyncio.sleep(_RETRY_S)
         finally:
+            counting.cancel()
             view.close()
+            await asyncio.gather(counting, return_exceptions=True)
 
     def _entered(self, room: str) -> None:
         self.room = room
+
+    async def _count_unreadable(self, view: _View) -> None:
+        """Keep telling how many encrypted events the agent cannot read: it hands over only what it can."""
+        while True:
+            await asyncio.sleep(_UNREAD_EVERY_S)
+            with suppress(SourceError):
+                async with aclosing(self._answers(Status())) as answers:
+                    async for answer in answers:
+                        if isinstance(answer, AgentStatus):
+                            view.unreadable(answer.unreadable)
 
     async def _once(self, view: _View) -> str:
         """Follow the agent until that ends by something that may pass, and say what it was. Raises SourceError."""
@@ -190,7 +216,8 @@ class _View:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Arrival] = []
         self._due: asyncio.TimerHandle | None = None
-        self._was_live = False
+        self._was_live = self._live = False
+        self._trouble = ""
         self.beside = False  # whether the agent was ever found running beside us
 
     def take(self, answer: AnyAnswer) -> None:
@@ -202,17 +229,26 @@ class _View:
             self._entered(answer.room)
         elif isinstance(answer, LinkChanged) and answer.online:
             self._flush()
-            self._was_live = True
-            self._told(Link("live"))
+            self._was_live = self._live = True
+            self._told(Link("live", self._trouble))
         elif isinstance(answer, LinkChanged):
             self.connecting(answer.detail)
         elif isinstance(answer, Missed):
             self._flush()
             self._told(Link("live", f"Up to {answer.count} events went by unread: this terminal was too slow."))
 
+    def unreadable(self, count: int) -> None:
+        """So many encrypted events cannot be read, of all the agent's rooms."""
+        trouble = f"unreadable: {count:,}" if count else ""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if self._live:
+                self._told(Link("live", trouble))
+
     def connecting(self, detail: str) -> None:
         """Nothing arrives at the moment."""
         self._flush()
+        self._live = False
         self._told(Link("stale" if self._was_live else "connecting", detail))
 
     def close(self) -> None:

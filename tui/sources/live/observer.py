@@ -1,42 +1,42 @@
-"""A Matrix account that joins a room and reads along: it holds no key, announces nothing and sends nothing."""
+"""A Matrix account that joins a room and reads along: it has no identity, announces nothing and says nothing.
+
+In an encrypted room it is a device that others encrypt to, from its joining on.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 
 from bots.errors import ClawbotError
-from bots.paths import make_private, state_home
-from bots.transports import Delivery, Room
+from bots.transports import Delivery, Departure, EncryptionHealth, Room
 from bots.transports.matrix.config import MatrixConfig
+from clawnet_proto.bindings.matrix import is_encrypted
 from tui.arrivals import Arrival
 from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.sources.live.deliveries import arrival
+from tui.sources.live.login import Login
 from tui.sources.live.trouble import translated
+from tui.sources.live.unread import Unread
+
+_TELL_S = 0.5  # how long what is told of the link may be out of date
 
 _READ_ONLY = SourceError(
     "source.read_only", "An observer only reads.", "To ask and to cancel, hold a key: clawtui --name AGENT"
 )
 
 
-def login_folder(homeserver: str, user: str) -> Path:
-    """Where the login of an observer is kept; no agent can have a name that leads there."""
-    whose = hashlib.sha256(f"{homeserver.rstrip('/')}\n{user}".encode()).hexdigest()
-    return state_home() / "_tui" / whose[:16]
-
-
 class Observer:
     """One room through one account, as a ``tui.sources.Source``.
 
-    ``folder`` keeps the login, ``password`` is asked when a new one is due.
+    ``login`` is where the login and the keys of encrypted rooms are kept, ``password`` is asked when a new one is due.
     """
 
-    def __init__(self, config: MatrixConfig, folder: Path, password: Callable[[], str]) -> None:
+    def __init__(self, config: MatrixConfig, login: Login, password: Callable[[], str]) -> None:
         self._config = config
-        self._folder = folder
+        self._login = login
         self._password = password
         self.title = config.rooms[0]
         self.room = ""
@@ -46,8 +46,8 @@ class Observer:
         return None
 
     async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
-        with translated():
-            await _Reading(self._config, self._folder, self._password, self._entered, deliver, told).run()
+        with translated(), self._login.held() as folder:
+            await _Reading(self._config, folder, self._password, self._entered, deliver, told, ready).run()
 
     def _entered(self, room: str) -> None:
         self.room = room
@@ -71,19 +71,23 @@ class _Reading:
         folder: Path,
         password: Callable[[], str],
         entered: Callable[[str], None],
-        deliver: Callable[[Sequence[Arrival]], None],
-        told: Callable[[Link], None],
+        deliver: Deliver,
+        told: Tell,
+        ready: Ready = always,
     ) -> None:
         from bots.transports.matrix.transport import MatrixTransport
 
-        make_private(folder)
         self._homeserver = config.homeserver
+        self._folder = folder
         self._entered_room = entered
         self._deliver = deliver
+        self._unread = Unread(deliver)
         self._told = told
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
         self._entered = self._was_online = False
+        self._trouble = ""  # that was told last
+        self._telling: asyncio.TimerHandle | None = None
         self._transport = MatrixTransport(
             config,
             folder,
@@ -93,6 +97,8 @@ class _Reading:
             on_joined=self._on_joined,
             on_online=self._on_online,
             on_refused=self._on_refused,
+            on_left=self._on_left,
+            ready=ready,
         )
 
     async def run(self) -> None:
@@ -105,6 +111,9 @@ class _Reading:
         finally:
             receiving.cancel()
             self._failure.cancel()
+            self._unread.close()
+            if self._telling is not None:
+                self._telling.cancel()
             await asyncio.gather(receiving, self._failure, return_exceptions=True)
             await self._transport.close()
 
@@ -113,7 +122,15 @@ class _Reading:
         if found:
             # The account reads this room alone; it arrives before the transport says that we are in it.
             self._entered_room(found[0].room)
-            self._deliver(found)
+        read: list[Arrival] = []
+        for event in found:
+            if is_encrypted(event.event):
+                self._unread.hold(event)
+            else:
+                self._unread.was_read(event.event_id)
+                read.append(event)
+        if read:
+            self._deliver(read)
         # Which rooms we are in is known once the position is the transport's own.
         self._loop.call_soon(self._look)
 
@@ -124,11 +141,25 @@ class _Reading:
         return events  # what is not kept cannot tell, and is not looked for
 
     def _look(self) -> None:
-        rooms = self._transport.rooms()
-        if any(room.encrypted for room in rooms):
-            self._fail("source.encrypted", "The room is encrypted, which this version cannot read.", "Watch another.")
-        elif self._entered and not rooms:
+        if self._entered and not self._transport.rooms():
             self._fail("source.left", "The account is no longer in the room.", "Have it invited again.")
+        elif self._transport.encryption.lost:
+            self._fail(
+                "source.keys_lost",
+                "The keys of this login are gone, so others do not let it read.",
+                f"Remove the folder {self._folder} and start again with the password.",
+            )
+        elif self._telling is None:
+            self._telling = self._loop.call_later(_TELL_S, self._tell)
+
+    def _tell(self) -> None:
+        """What cannot be shown, if that has changed."""
+        self._telling = None
+        trouble = _trouble(self._transport.encryption, self._transport.gaps)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if self._transport.online:
+                self._told(Link("live", trouble))
 
     def _on_joined(self, room: Room) -> None:
         self._entered = True
@@ -136,7 +167,7 @@ class _Reading:
     def _on_online(self, online: bool) -> None:
         if online:
             self._was_online = True
-            self._told(Link("live"))
+            self._told(Link("live", self._trouble))
         else:
             self._told(
                 Link(
@@ -144,6 +175,11 @@ class _Reading:
                     f"{self._homeserver} cannot be reached. Trying again.",
                 )
             )
+
+    def _on_left(self, departure: Departure) -> None:
+        if departure.code == "room.replaced":
+            # Another room is another picture.
+            self._fail("source.replaced", "The room was replaced by another.", "Start clawtui again: it goes there.")
 
     def _on_refused(self, rooms: Collection[str]) -> None:
         # Told while the transport is still in the middle of it.
@@ -156,3 +192,17 @@ class _Reading:
     def _fail(self, code: str, message: str, hint: str) -> None:
         if not self._failure.done():
             self._failure.set_exception(SourceError(code, message, hint))
+
+
+def _trouble(encryption: EncryptionHealth, gaps: int) -> str:
+    """What of the room cannot be shown, "" if all of it can."""
+    unread = {
+        "waiting": encryption.unreadable,
+        "for good": encryption.given_up,
+        "before": encryption.history,
+    }
+    parts = [f"{count:,} {why}" for why, count in unread.items() if count]
+    told = [f"unreadable: {', '.join(parts)}"] if parts else []
+    told += [f"{encryption.plain:,} unencrypted left out"] if encryption.plain else []
+    told += ["some missed"] if gaps else []
+    return "; ".join(told)
