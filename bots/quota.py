@@ -60,8 +60,10 @@ class Buckets:
 
 
 def homeserver_of(address: str) -> str:
-    """The server part of a Matrix address URI."""
-    return address.partition(":")[2].partition(":")[2] if address.startswith("matrix:u/") else address
+    """The server part of an address URI: of a Matrix user its homeserver, of a peer at a hub that hub."""
+    if address.startswith("matrix:u/"):
+        return address.partition(":")[2].partition(":")[2]
+    return address.rpartition("/peers/")[0] or address
 
 
 def is_listed(address: str, listed: tuple[str, ...]) -> bool:

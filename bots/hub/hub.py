@@ -66,8 +66,8 @@ class Hub:
 
     # -- posting ---------------------------------------------------------------------------------------------
 
-    def post(self, room: str, body: bytes, poster: str, network: str) -> Answer:
-        """Messages for a room; ``poster`` is the did that signed the request, "" for none. Raises StoreError."""
+    def post(self, room: str, body: bytes, key: str, network: str) -> Answer:
+        """Messages for a room; ``key`` is the key that signed the request, a did, "" for none. Raises StoreError."""
         try:
             carriers = admission.carriers(body)
         except BadRequest as error:
@@ -78,7 +78,22 @@ class Hub:
         if not self.archive.may_say(room, network, now_ms):
             return refusal(403, "hub.rooms", "This hub has no space for one more room.")
         judged = [admission.judge(carrier, room, now_ms) for carrier in carriers]
+        self._learn(judged, now_ms, network)
+        poster = self.speaker(key) if key else ""
+        if key and not poster:
+            return refusal(401, "http.signature", "Its key was given up.")
         return self._keep(room, judged, poster, now_ms, network)
+
+    def _learn(self, judged: list[Posted | Fault], now_ms: int, network: str) -> None:
+        """Which keys speak for whom, before anybody is named by them (HTTP-8)."""
+        keys = self.archive.keys
+        for item in judged:
+            if isinstance(item, Posted) and item.message is not None and item.message.type == "identity.rotate":
+                sender, kid = item.message.sender, item.message.envelope.kid
+                before = keys.speaker(kid, now_ms)
+                keys.rotated(sender, [link.key for link in item.message.body.chain], network)
+                if before != sender == keys.speaker(kid, now_ms):
+                    self.archive.members.rotated(self.names.address(sender))
 
     def _keep(self, room: str, judged: list[Posted | Fault], poster: str, now_ms: int, network: str) -> Answer:
         """Keep what may be handed on, one event for each who said it."""
@@ -91,9 +106,12 @@ class Hub:
                 results.append({"code": item.code, "detail": item.detail})
                 continue
             assert item.message is not None
-            did = poster or item.message.sender
+            # Not the sender that a message names, but whom its key speaks for: else anybody could speak in his name.
+            did = poster or self.speaker(item.message.envelope.kid)
             address = self.names.address(did)
-            if self.is_banned(did) or self.is_banned(item.message.sender):
+            if not did:
+                results.append({"code": "key.retired", "detail": "Its key was given up, or revoked."})
+            elif self.is_banned(did) or self.is_banned(item.message.sender):
                 results.append({"code": "hub.banned", "detail": "This hub does not serve this key."})
             elif event := self.archive.known(room, item.id, address):
                 results.append({"id": item.id, "event": event})
@@ -123,15 +141,10 @@ class Hub:
         return event
 
     def _follow(self, room: str, address: str, message: Message, now_ms: int, network: str) -> None:
-        """Who says itself that it is here is a member (HTTP-13), and speaks with the key it has changed to (HTTP-8)."""
+        """Who says itself that it is here is a member (HTTP-13), until it says that it is no more."""
         body, sender, keys = message.body, message.sender, self.archive.keys
         own = self.names.address(sender)
-        if message.type == "identity.rotate":
-            before = keys.speaker(message.envelope.kid, now_ms)
-            keys.rotated(sender, [link.key for link in body.chain], network)
-            if before != sender == keys.speaker(message.envelope.kid, now_ms):
-                self.archive.members.rotated(own)
-        elif message.type == "identity.revoke":
+        if message.type == "identity.revoke":
             if keys.revoked(sender, [link.key for link in body.chain], body.since_ms, network):
                 self.archive.members.revoked(own)
         elif address == own and keys.speaker(message.envelope.kid, now_ms) == sender:
@@ -158,7 +171,7 @@ class Hub:
             return refusal(404, "peer.unreachable", "That peer is in no room of this hub.")
         if wait_s := self._keys.wait_s(poster, len(carriers), self._now_s()):
             return self._later(wait_s)
-        posted = [admission.direct(carrier, now_ms) for carrier in carriers]
+        posted = [admission.direct(carrier, recipient, now_ms) for carrier in carriers]
         fresh: dict[str, Posted] = {}
         for item in posted:
             if isinstance(item, Posted) and not self.archive.known(address, item.id, sender):

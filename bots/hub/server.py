@@ -110,8 +110,7 @@ class HubServer:
     async def _post(self, request: web.Request) -> web.Response:
         room = self._room(request)
         body = await self._body(request)
-        poster = self._signer(request, body)
-        return _response(self._hub.post(room, body, poster, self._network(request)))
+        return _response(self._hub.post(room, body, self._key(request, body), self._network(request)))
 
     async def _post_direct(self, request: web.Request) -> web.Response:
         did = self._did(request)
@@ -193,11 +192,15 @@ class HubServer:
         except TimeoutError:
             raise web.HTTPRequestTimeout(reason="The body came too slowly.") from None
 
+    def _key(self, request: web.Request, body: bytes) -> str:
+        """The did of the key that signed the request, "" if none did. Raises BadSignature."""
+        url = self._hub.names.base + request.raw_path
+        return signer(request.headers, request.method, url, body, int(self._clock_s())) or ""
+
     def _signer(self, request: web.Request, body: bytes) -> str:
         """The identity that signed the request, "" if nobody did. Raises BadSignature."""
-        url = self._hub.names.base + request.raw_path
-        key = signer(request.headers, request.method, url, body, int(self._clock_s()))
-        if key is None:
+        key = self._key(request, body)
+        if not key:
             return ""
         if not (did := self._hub.speaker(key)):
             raise BadSignature("Its key was given up.")

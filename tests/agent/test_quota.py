@@ -98,6 +98,7 @@ class TestLists:
             ("matrix:u/eve:example.org:8448", "example.org:8448"),
             ("matrix:u/eve:[::1]:8448", "[::1]:8448"),
             ("https://example.org/users/eve", "https://example.org/users/eve"),
+            ("https://hub.example.org/peers/did:key:z6Mk", "https://hub.example.org"),
         ],
     )
     def test_the_homeserver_of_an_address(self, uri: str, server: str) -> None:

@@ -11,10 +11,11 @@ from yarl import URL
 from bots.hub.archive import Bounds
 from bots.hub.hub import Settings
 from bots.hub.limits import Allowance
-from clawnet_proto.carrier import verify
+from clawnet_proto.carrier import sign, verify
 from clawnet_proto.families import handshake, presence
 from tests.hub.visitor import Visitor
 from tests.proto.authoring import Author
+from tests.proto.samples import announce, rotation
 
 if TYPE_CHECKING:
     from tests.hub.conftest import NewHub, Running
@@ -223,3 +224,45 @@ async def test_a_restart_keeps_what_was_said(hub: Running, ada: Visitor) -> None
     _, answer = await ada.read(hub.room())
     assert [event["id"] for event in answer["events"]] == [posted["results"][0]["event"]]
     assert (await ada.read(f"{hub.room()}/members"))[1] == {"members": [ada.address]}
+
+
+async def test_nobody_speaks_in_the_name_of_another(new_hub: NewHub, session: aiohttp.ClientSession) -> None:
+    """Whoever signs with a key of his own and names another as the sender is taken for himself, and pays himself."""
+    hub = await new_hub(Settings(per_key=Allowance(3, 1)))
+    ada, eve = (Visitor(name, hub.base, session, hub.clock) for name in ("ada", "eve"))
+    body = announce(ada.author, 9, addresses=(presence.Address(uri=ada.address),))
+    forged = [
+        sign(eve.author.key, ada.author.envelope(body, kid=eve.author.did, room=hub.room(), sent_ms=hub.clock.ms))[0]
+        for _ in range(3)
+    ]
+    assert (await eve.say(hub.room(), *forged))[0] == 200
+    _, read = await ada.read(hub.room())
+    assert {event["sender"] for event in read["events"]} == {eve.address}
+    assert (await ada.read(f"{hub.room()}/members"))[1]["members"] == []
+    assert (await eve.say(hub.room(), eve.announce(hub.room())))[0] == 429
+    assert (await ada.say(hub.room(), ada.announce(hub.room())))[0] == 200
+
+
+async def test_a_rotation_and_what_the_new_key_says_may_come_together(
+    hub: Running, session: aiohttp.ClientSession
+) -> None:
+    ada, new = Visitor("ada", hub.base, session, hub.clock), Author("ada's next")
+    body = rotation(ada.author, new, since_ms=hub.clock.ms)
+    rotate = sign(new.key, ada.author.envelope(body, kid=new.did, room=hub.room(), sent_ms=hub.clock.ms))[0]
+    here = announce(ada.author, 2, addresses=(presence.Address(uri=ada.address),))
+    hello = sign(new.key, ada.author.envelope(here, kid=new.did, room=hub.room(), sent_ms=hub.clock.ms))[0]
+    both = b'{"carriers":[' + rotate + b"," + hello + b"]}"
+    proof = Visitor("ada's next", hub.base, session, hub.clock).proof("POST", hub.room(), both)
+    status, answer = await ada.post(hub.room(), both, proof=proof)
+    assert (status, [result.get("code", "") for result in answer["results"]]) == (200, ["", ""])
+    _, read = await ada.read(hub.room())
+    assert {event["sender"] for event in read["events"]} == {ada.address}
+    assert (await ada.read(f"{hub.room()}/members"))[1]["members"] == [ada.address]
+    status, answer = await ada.say(hub.room(), ada.announce(hub.room()))
+    assert (status, answer["results"][0]["code"]) == (400, "key.retired")
+
+
+async def test_a_carrier_that_no_parser_takes_spoils_no_other(hub: Running, ada: Visitor) -> None:
+    status, answer = await ada.say(hub.room(), b'{"kid":"\\ud800"}', b"1e999999", ada.announce(hub.room()))
+    assert status == 200
+    assert [result.get("code", "") for result in answer["results"]] == ["carrier.malformed", "carrier.malformed", ""]

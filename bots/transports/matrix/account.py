@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _GATEWAY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 _CODES = {"bad_json": "bad_content", "not_json": "bad_content"}
 _REVIVED_AT_MOST_EVERY_S = 60.0
+_ABOUT_MS = 5_000  # within which two clocks are taken to agree
 
 
 def nonsense() -> RetryLater:
@@ -89,11 +90,14 @@ class Account:
         return self._session.device if self._session else ""
 
     def server_ms(self) -> int:
-        """The time by the server's newest answer, Unix milliseconds, a second late at most; ours if it tells none."""
+        """The server's time, Unix milliseconds: ours if that is about what its newest answer told, or it told none."""
+        ours_ms = time.time_ns() // 1_000_000
         try:
-            return round(parsedate_to_datetime(self._date).timestamp() * 1000) + 1000  # it was cut to whole seconds
+            told_ms = round(parsedate_to_datetime(self._date).timestamp() * 1000)
         except (ValueError, OverflowError):
-            return time.time_ns() // 1_000_000
+            return ours_ms
+        # It was cut to whole seconds, and may be of a moment ago.
+        return ours_ms if abs(ours_ms - told_ms) < _ABOUT_MS else told_ms
 
     def _heard(self, date: str, took_s: float) -> None:
         self._date = date
