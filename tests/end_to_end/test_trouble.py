@@ -94,6 +94,8 @@ async def test_the_homeserver_restarts_in_the_middle_of_a_task(tmp_path: Path, n
         assert len([name for name, _ in server.requests if name == "chat"]) == 1
         async with plain_client(homeserver, "witness") as witness:
             await witness.join(room_id)
+            # Who asked has its answer before the room has the receipt.
+            await witness.wait_for(lambda event: bool(kinds(carried(event), task.Close)))
             messages = about(answer["task"], await room_messages(witness, room_id))
         assert [len(kinds(messages, kind)) for kind in (task.Request, task.Award, task.Result, task.Close)] == [1] * 4
         assert len({message.id for message in messages}) == len(messages)
