@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,18 +16,16 @@ from aiohttp import web
 from yarl import URL
 
 from bots.homeserver import Homeserver
-from bots.store import Store
-from bots.transports import Delivery, Departure, Room
+from bots.transports import Departure, Room
 from bots.transports.matrix import transport
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.transport import MatrixTransport
 from tests.conftest import NewAccount
 from tests.matrix_client import Account
 from tests.transports.encryption_device import Client, NewDevice
+from tests.transports.resident import PATIENCE_S, Resident
 
 Fault = Callable[[web.Request], web.Response | None]
-
-PATIENCE_S = 30.0
 
 
 class Front:
@@ -87,35 +85,29 @@ class Front:
             return web.Response(status=answer_behind.status, body=answer_body, content_type=kind)
 
 
-class Peer:
-    """One agent's transport and store, as the agent would use them."""
+class Peer(Resident):
+    """A resident of Matrix, on an account of its own."""
+
+    transport: MatrixTransport
 
     def __init__(self, account: Account, directory: Path, settings: dict[str, Any]) -> None:
         self.account = account
-        self.directory = directory
         self.password = account.password
         self.asked = 0
-        self.commits = 0
         self.pauses = 0  # how often it backed off
-        self.joined: list[Room] = []
-        self.online: list[bool] = []
         self.left: list[Departure] = []
         self._settings = {"homeserver": account.homeserver, "user": account.user_id} | settings
-        self._run: asyncio.Task[None] | None = None
-        self._arrived = asyncio.Event()
-        self.open()
+        super().__init__(directory, lambda _: self._matrix())
 
-    def open(self) -> None:
-        """What a start of the agent's process does."""
-        self.store = Store.open(self.directory / "store.sqlite")
-        self.transport = MatrixTransport(
+    def _matrix(self) -> MatrixTransport:
+        return MatrixTransport(
             MatrixConfig(**self._settings),
             self.directory,
             self._ask,
             self,
             lambda: time.time_ns() // 1_000_000,
-            on_joined=self._on_joined,
-            on_online=self._on_online,
+            on_joined=self.on_joined,
+            on_online=self.on_online,
             on_left=self._on_left,
             chance=self._chance,
         )
@@ -129,60 +121,13 @@ class Peer:
         self.asked += 1
         return self.password
 
-    def _on_joined(self, room: Room) -> None:
-        self.joined.append(room)
-        self._arrived.set()
-
-    def _on_online(self, online: bool) -> None:
-        self.online.append(online)
-        self._arrived.set()
-
     def _on_left(self, departure: Departure) -> None:
         self.left.append(departure)
         self._arrived.set()
 
-    # What the transport commits goes to the store, and wakes whoever waits once it has settled.
-
-    def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
-        self.store.commit(transport, deliveries, position, durable=durable)
-        self.commits += 1
-        asyncio.get_running_loop().call_soon(self._arrived.set)
-
-    def position(self, transport: str) -> str | None:
-        return self.store.position(transport)
-
-    def had(self, transport: str, events: Collection[str]) -> Collection[str]:
-        return self.store.had(transport, events)
-
-    @property
-    def address(self) -> str:
-        return self.transport.address
-
-    @property
-    def received(self) -> list[Delivery]:
-        return [delivery for _, delivery in self.store.unhandled()]
-
     def launch(self) -> None:
         """Run."""
         self._run = asyncio.create_task(self.transport.run())
-
-    async def start(self) -> None:
-        """Run, and wait until the first sync is in."""
-        self.launch()
-        await self.until(lambda: self.transport.online)
-
-    async def until(self, ready: Callable[[], bool]) -> None:
-        """Wait until something is so; whatever ends the run is raised."""
-        assert self._run is not None
-        async with asyncio.timeout(PATIENCE_S):
-            while not ready():
-                self._arrived.clear()
-                woken = asyncio.create_task(self._arrived.wait())
-                await asyncio.wait([woken, self._run], return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
-                if self._run.done():
-                    self._run.result()
-                    raise AssertionError("the run ended")
 
     async def ended(self) -> None:
         """Wait for the run to end; raises what ended it."""
@@ -208,19 +153,6 @@ class Peer:
         joined = await self.transport.join(room)
         await self.until(lambda: any(known.uri == joined.uri for known in self.transport.rooms()))
         return joined
-
-    async def stop(self) -> None:
-        """What the end of the agent's process does."""
-        await self.transport.close()
-        if self._run is not None:
-            await asyncio.gather(self._run, return_exceptions=True)
-            self._run = None
-        self.store.close()
-
-    async def restart(self) -> None:
-        await self.stop()
-        self.open()
-        await self.start()
 
 
 class NewPeer(Protocol):

@@ -59,7 +59,7 @@ class Resident:
 
     @property
     def received(self) -> list[Delivery]:
-        return [delivery for _, delivery in self.store.unhandled(100_000)]
+        return [delivery for _, delivery in self.store.unhandled()]
 
     def carriers(self, plane: str) -> list[object]:
         """What arrived on a plane, in order."""

@@ -14,7 +14,8 @@ from bots.transports import Departure
 from bots.transports.matrix import addresses
 from tests.conftest import NewAccount, NewClient, NewRoom
 from tests.matrix_client import MatrixClient
-from tests.transports.conftest import PATIENCE_S, Front, NewPeer, Peer
+from tests.transports.conftest import Front, NewPeer, Peer
+from tests.transports.resident import PATIENCE_S
 
 
 async def alias_of(client: MatrixClient, room_id: str) -> str:

@@ -26,7 +26,8 @@ from bots.transports.matrix.membership import Membership
 from bots.transports.matrix.rooms import Position, RoomState
 from tests.conftest import NewClient, NewRoom
 from tests.matrix_client import Json, MatrixClient
-from tests.transports.conftest import PATIENCE_S, Front, NewPeer, Peer
+from tests.transports.conftest import Front, NewPeer, Peer
+from tests.transports.resident import PATIENCE_S
 
 
 async def upgrade(client: MatrixClient, room_id: str, version: str = "12") -> str:
