@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from clawnet_proto.freshness import check_addressing, check_time
 from clawnet_proto.message import Message
 from clawnet_proto.sealed_carrier import SealedCarrier
 from clawnet_proto.signing import digest
-from clawnet_proto.specification import ERRORS, LIMITS, TYPES
+from clawnet_proto.specification import ERRORS, LIMITS
 from clawnet_proto.wire import present
 
 
@@ -69,17 +70,46 @@ def _listed(body: bytes) -> list[object]:
 
 def judge(carrier: object, room: str, now_ms: int) -> Posted | Fault:
     """A carrier that was posted into a room. Never raises."""
-    try:
-        text = msgspec.json.encode(carrier)
-        message = verify(text)
+
+    def check(message: Message) -> None:
         recipients = present(message.envelope.recipients, ("",))
         check_addressing(message, me=recipients[0], room=room, plane="room")
         check_time(message, now_ms)
+
+    return _judged(carrier, check)
+
+
+def direct(carrier: object, recipient: str, now_ms: int) -> Posted | Fault:
+    """A carrier that was posted to a peer: what is sealed only its recipient can open. Never raises."""
+
+    def check(message: Message) -> None:
+        check_addressing(message, me=recipient, room="", plane="direct")
+        check_time(message, now_ms)
+
+    if isinstance(carrier, dict) and carrier.keys() == _SEALED:
+        return _sealed(carrier)
+    return _judged(carrier, check)
+
+
+def _judged(carrier: object, check: Callable[[Message], None]) -> Posted | Fault:
+    try:
+        text = msgspec.json.encode(carrier)
+        message = verify(text)
+        check(message)
     except RemoteProtocolError as error:
         return Fault(error.code, error.detail)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return Fault("carrier.malformed")
     return Posted(message.id, text, message)
+
+
+def _sealed(carrier: dict[str, object]) -> Posted | Fault:
+    """Written anew from what it must be: three strings."""
+    try:
+        text = msgspec.json.encode(msgspec.convert(carrier, SealedCarrier))
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return Fault("carrier.malformed")
+    return Fault("size.carrier") if len(text) > LIMITS.carrier_bytes else Posted(digest(text), text)
 
 
 def status(fault: Fault) -> int:
@@ -87,26 +117,3 @@ def status(fault: Fault) -> int:
     if fault.code.startswith("size."):
         return 413
     return 400 if fault.code in ERRORS else 403
-
-
-def direct(carrier: object, recipient: str, now_ms: int) -> Posted | Fault:
-    """A carrier that was posted to a peer: what is sealed only its recipient can open. Never raises."""
-    try:
-        text = msgspec.json.encode(carrier)
-        if isinstance(carrier, dict) and carrier.keys() == _SEALED:
-            # Written anew from what it must be: three strings.
-            text = msgspec.json.encode(msgspec.convert(carrier, SealedCarrier))
-            if len(text) > LIMITS.carrier_bytes:
-                return Fault("size.carrier")
-            return Posted(digest(text), text)
-        message = verify(text)
-        if "direct" not in TYPES[message.type].planes:
-            return Fault("plane.mismatch", message.type)
-        if recipient not in present(message.envelope.recipients, (recipient,)):
-            return Fault("recipient.other")
-        check_time(message, now_ms)
-    except RemoteProtocolError as error:
-        return Fault(error.code, error.detail)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        return Fault("carrier.malformed")
-    return Posted(message.id, text, message)
