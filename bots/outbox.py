@@ -17,6 +17,7 @@ from functools import partial
 
 import msgspec
 
+from bots.backoff import delay_s
 from bots.clock import Clock
 from bots.errors import Refused, RetryLater
 from bots.store import Batch, Entry, Lane, Store
@@ -272,9 +273,7 @@ class Outbox:
         self._held[key] = asyncio.get_running_loop().time() + delay_s
 
     def _delay_s(self, tries: int) -> float:
-        shortest, longest = self._backoff_s
-        ceiling = min(longest, shortest * float(2 ** min(tries + 1, 16)))
-        return max(shortest, ceiling * (0.5 + self._chance() / 2))
+        return delay_s(tries, self._backoff_s, self._chance)
 
     def _set_aside(self, batch: Batch, error: Refused) -> None:
         self._tries.pop(batch.lane, None)

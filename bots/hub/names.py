@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from bots.errors import ConfigError
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:")
 _URI_MOST: Final = 512  # characters
@@ -24,7 +24,7 @@ class Names:
 
     def room(self, segment: str) -> str | None:
         """The room URI behind a percent-encoded path segment of ``/rooms/``, None if it is no room of a hub."""
-        if _NAME.fullmatch(segment):
+        if NAME.fullmatch(segment):
             return f"{self.base}/rooms/{segment}"
         try:
             uri = unquote(segment, errors="strict")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -339,6 +340,18 @@ class TestWhatPeopleAreTold:
             assert (end.outcome, end.text) == ("completed", "an answer")
 
 
+async def about_to_ask(room: Room, ahead_ms: int) -> tuple[list[Member], Callable[[], object]]:
+    """Three agents by their rank for a person's question, the first with a wrong clock; and what asks it."""
+    members = await room.crowd("ada", "bert", "cora", engine=lambda: ScriptedEngine(["an answer"]))
+    event_id = room.network.fresh_id()
+    order_of = ranked(event_id, [members[0].mesh.peers[member.did] for member in members])
+    ranking = sorted(members, key=lambda member: order_of.index(member.did))
+    ranking[0].clock.ahead_ms = ahead_ms
+    content = {"msgtype": "m.text", "body": "!claw ask What is a mesh?"}
+    paul = room.stranger("paul").address
+    return ranking, lambda: room.network.post(paul, content, event_id=event_id)
+
+
 class TestPeople:
     @WRONG
     @in_virtual_time
@@ -347,16 +360,11 @@ class TestPeople:
     ) -> None:
         """Also if the other one, which ranks first, was so bold as to take it."""
         async with Room(tmp_path) as room:
-            members = await room.crowd("ada", "bert", "cora", engine=lambda: ScriptedEngine(["an answer"]))
-            event_id = room.network.fresh_id()
-            order_of = ranked(event_id, [members[0].mesh.peers[member.did] for member in members])
-            first = next(member for member in members if member.did == order_of[0])
-            first.clock.ahead_ms = ahead_ms
-            content = {"msgtype": "m.text", "body": "!claw ask What is a mesh?"}
-            room.network.post(room.stranger("paul").address, content, event_id=event_id)
+            ranking, ask = await about_to_ask(room, ahead_ms)
+            ask()
             await until(lambda: any("an answer" in body for body in room.network.bodies()))
             answered = {message.sender for message in room.network.posted("task.close")}
-            assert first.did not in answered
+            assert ranking[0].did not in answered
 
     @WRONG
     @in_virtual_time
@@ -364,13 +372,8 @@ class TestPeople:
         self, tmp_path: Path, ahead_ms: int
     ) -> None:
         async with Room(tmp_path) as room:
-            members = await room.crowd("ada", "bert", "cora", engine=lambda: ScriptedEngine(["an answer"]))
-            event_id = room.network.fresh_id()
-            order_of = ranked(event_id, [members[0].mesh.peers[member.did] for member in members])
-            first = next(member for member in members if member.did == order_of[0])
-            first.clock.ahead_ms = ahead_ms
-            tell_time(room, *members)
-            content = {"msgtype": "m.text", "body": "!claw ask What is a mesh?"}
-            room.network.post(room.stranger("paul").address, content, event_id=event_id)
+            ranking, ask = await about_to_ask(room, ahead_ms)
+            tell_time(room, *ranking)
+            ask()
             await until(lambda: room.network.posted("task.close"))
-            assert [message.sender for message in room.network.posted("task.request")] == [order_of[1]]
+            assert [message.sender for message in room.network.posted("task.request")] == [ranking[1].did]

@@ -10,7 +10,7 @@ TEMPLATE = """\
 # The soak
 
 `make soak` lets agents work for 20 minutes and goes on making trouble for them meanwhile; `make test` does the same
-for a minute and a half. `python -m tests.soak --help` shows how to choose the time, the seed, the number of agents and
+for two minutes. `python -m tests.soak --help` shows how to choose the time, the seed, the number of agents and
 two homeservers instead of one. This page is written by `make soak ARGS="--record docs/soak.md"`.
 
 Agents are processes of their own on a real Synapse: two that ask, the others work, one of them with the packaged

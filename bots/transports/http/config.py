@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 
 from bots.errors import ConfigError
+from bots.hub.names import NAME, Names
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]{1,500}")
 _DID: Final = re.compile(r"did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}")  # of an Ed25519 key
 _ADDRESS_MOST: Final = 300  # characters
@@ -25,7 +24,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def check(self) -> None:
         """Raises ConfigError with the first thing that is wrong."""
         for room in self.rooms:
-            if not (_NAME.fullmatch(room) or _URI.fullmatch(room)):
+            if not (NAME.fullmatch(room) or _URI.fullmatch(room)):
                 raise ConfigError(
                     "http.room_name",
                     f"{room!r} is no room of a hub.",
@@ -38,12 +37,11 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def url(self, room: str) -> str:
         """Where a room is posted to and read."""
-        own = f"{self.hub}/rooms/"
-        return room if room.startswith(own) else own + quote(room, safe="")
+        return Names(self.hub).url(room)
 
     def address(self, did: str) -> str:
         """The address of a peer."""
-        return f"{self.hub}/peers/{did}"
+        return Names(self.hub).address(did)
 
     def is_address(self, text: str) -> bool:
         """Whether this is the address of a peer at this hub, and nothing beside it."""

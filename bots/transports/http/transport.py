@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from bots.backoff import delay_s
 from bots.errors import Fatal, Refused, RetryLater
 from bots.identity import Identity
 from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Room
@@ -250,9 +251,7 @@ class HttpTransport:
                 self._on_online(False)
 
     def _delay_s(self, tries: int) -> float:
-        shortest, longest = _BACKOFF_S
-        ceiling = min(longest, shortest * float(2 ** min(tries + 1, 16)))
-        return max(shortest, ceiling * (0.5 + self._chance() / 2))
+        return delay_s(tries, _BACKOFF_S, self._chance)
 
     async def close(self) -> None:
         self._closing = True

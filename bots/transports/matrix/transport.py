@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from bots.backoff import delay_s
 from bots.errors import Fatal, Refused, RetryLater
 from bots.transports import Delivery, Departure, EncryptionHealth, Inbox, Parcel, PersonText, Room
 from bots.transports.matrix import addresses, encryption, events, reading, rooms, wire, writing
@@ -324,9 +325,7 @@ class MatrixTransport:
         self._on_online(online)
 
     def _delay_s(self, tries: int) -> float:
-        shortest, longest = _BACKOFF_S
-        ceiling = min(longest, shortest * float(2 ** min(tries + 1, 16)))
-        return max(shortest, ceiling * (0.5 + self._chance() / 2))
+        return delay_s(tries, _BACKOFF_S, self._chance)
 
     # --- entering rooms ---
 
