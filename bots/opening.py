@@ -81,8 +81,8 @@ def _matrix(config: Config, state: Path, password: Callable[[], str]) -> OpenTra
 
 
 def _hub(config: Config, _state: Path, _password: Callable[[], str]) -> OpenTransport:
-    from bots.hub.names import base
     from bots.transports.http.config import HttpConfig
+    from bots.transports.http.names import base
     from bots.transports.http.transport import HttpTransport
 
     settings = HttpConfig(hub=base(config.http.hub), rooms=config.http.rooms)

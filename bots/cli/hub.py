@@ -14,12 +14,12 @@ from pathlib import Path
 from bots.cli import OK
 from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
-from bots.hub import names
 from bots.hub.archive import Archive
 from bots.hub.hub import Hub, Settings
 from bots.hub.listening import Listener
 from bots.hub.server import HubServer
 from bots.paths import make_private
+from bots.transports.http import names
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.keys import decode_did
 

@@ -1,6 +1,5 @@
 """A hub: rooms over plain HTTP, for whoever has nothing else in common (spec/bindings/http.md).
 
-names      URLs of rooms and peers
 archive    what was said, in one SQLite file, bounded
 schema     its tables
 keys       which key speaks for whom

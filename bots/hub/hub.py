@@ -13,7 +13,7 @@ from bots.hub.admission import BadRequest, Fault, Posted
 from bots.hub.archive import Archive, Page
 from bots.hub.limits import Allowance, Meters
 from bots.hub.members import Roster
-from bots.hub.names import Names
+from bots.transports.http.names import Names
 from clawnet_proto.message import Message
 
 EVENTS_AT_ONCE: Final = 100

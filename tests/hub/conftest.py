@@ -11,8 +11,8 @@ import pytest
 from bots.hub.archive import Archive, Bounds
 from bots.hub.hub import Hub, Settings
 from bots.hub.listening import Listener
-from bots.hub.names import Names
 from bots.hub.server import HubServer
+from bots.transports.http.names import Names
 from tests.hub.visitor import Clock, Visitor
 from tests.proto.authoring import NOW_MS
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bots.errors import ConfigError
-from bots.hub.names import Names, base
+from bots.transports.http.names import Names, base
 
 
 @pytest.mark.parametrize(

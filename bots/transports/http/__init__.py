@@ -1,5 +1,6 @@
 """A hub over plain HTTP as one of the agent's transports (spec/bindings/http.md).
 
+names       URLs of a hub, its rooms and its peers
 config      what the owner sets
 wire        requests and answers, and what their failures mean
 events      a server-sent event as bytes become one

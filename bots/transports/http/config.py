@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from bots.errors import ConfigError
-from bots.hub.names import NAME, Names
+from bots.transports.http.names import NAME, Names
 
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:[!-~]{1,500}")
 _DID: Final = re.compile(r"did:key:z6Mk[1-9A-HJ-NP-Za-km-z]{44}")  # of an Ed25519 key
