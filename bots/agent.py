@@ -1,4 +1,4 @@
-"""The agent: one identity, one store, one transport, perhaps one engine, and a behaviour for each family.
+"""The agent: one identity, one store, its transports, perhaps one engine, and a behaviour for each family.
 
 ``python -m bots.agent`` is ``clawbot run``.
 """
@@ -23,7 +23,7 @@ from bots.behaviours import USUAL, Posting
 from bots.behaviours.executor import ExecutorBehaviour
 from bots.behaviours.handshake import HandshakeBehaviour
 from bots.behaviours.people import PeopleBehaviour
-from bots.behaviours.presence import PresenceBehaviour, last_announced_ms
+from bots.behaviours.presence import PresenceBehaviour
 from bots.behaviours.requester import RequesterBehaviour
 from bots.clock import SYSTEM, Clock
 from bots.clock_watch import ClockWatch
@@ -36,14 +36,18 @@ from bots.events import AnyEvent, Notice
 from bots.handling import Handling
 from bots.identity import Identity
 from bots.intake import Intake, seen
+from bots.key_changes import KeyChanges
 from bots.key_watch import KeyWatch
 from bots.model_watch import ModelWatch
-from bots.outbox import Entry, Outbox
+from bots.outbox import Entry
+from bots.outboxes import Outboxes
 from bots.parcels import Parcels
+from bots.parts import until_one_ends
 from bots.recorder import Recorder
 from bots.roster import Roster
 from bots.store import Store
 from bots.transports import Room, Transport
+from bots.transports.together import Together
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.families.presence import Address
 from clawnet_proto.mesh import Mesh, Peer
@@ -56,7 +60,7 @@ log = logging.getLogger(__name__)
 _GOODBYE_S = 5.0
 _ECHO_S = 2.0
 
-OpenTransport = Callable[["Agent"], Transport]
+OpenTransports = Callable[["Agent"], Sequence[Transport]]
 
 
 class Agent:
@@ -73,7 +77,7 @@ class Agent:
         identity: Identity,
         store: Store,
         engine: Engine | None,
-        open_transport: OpenTransport,
+        open_transports: OpenTransports,
         *,
         recorder: Recorder | None = None,
         clock: Clock = SYSTEM,
@@ -90,7 +94,7 @@ class Agent:
         self.barred = asyncio.Event()
         self._meshes: dict[str, Mesh] = {}
         self._observers: list[Callable[[AnyEvent], None]] = []
-        self._listeners: list[Callable[[bytes], None]] = []
+        self._listeners: list[Callable[[bytes, str], None]] = []
         self._work: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -101,9 +105,9 @@ class Agent:
         self._key_watch = KeyWatch(self._meshes, lambda: self.identity, self._tell)
         self._failure: BaseException | None = None
         self.departures = Departures(self)
-        self.transport = open_transport(self)
+        self.transport = Together(open_transports(self))
         self.artifacts = Artifacts(self.transport, asyncio.sleep)
-        self.outbox = Outbox(store, self.transport, clock, refused=self._set_aside)
+        self.outbox = Outboxes(store, self.transport, clock, refused=self._set_aside)
         self.roster = Roster(self.transport, self.mesh, self.now_ms)
         self.intake = Intake(
             identity, self.transport, self.mesh, clock, self.notify, self._opened, self._key_watch.heard
@@ -113,6 +117,7 @@ class Agent:
         self.requester = RequesterBehaviour(self, self.handshakes)
         self.executor = ExecutorBehaviour(self, self.presence)
         self.people = PeopleBehaviour(self, self.requester)
+        self.keys = KeyChanges(self, self._author)
         self.handling = Handling(self, self._woken, self._watch.renew, self._recorder)
 
     # -- what behaviours may use -----------------------------------------------------------------------------
@@ -126,9 +131,16 @@ class Agent:
     def rotation(self) -> Record | None:
         return self._author.rotation
 
-    @property
-    def address(self) -> Address:
-        return Address(uri=self.transport.address, device=self.transport.device or UNSET)
+    def addresses(self, room: str) -> tuple[Address, ...]:
+        return tuple(_address(way) for way in self.transport.carrying(room))
+
+    def address_towards(self, address: Address) -> Address:
+        return _address(self.transport.towards(address.uri) or self.transport.ways[0])
+
+    def direct_address(self, room: str, did: str) -> Address | None:
+        speaking, known = self.transport.carrying(room), self.mesh(room).direct_addresses(did)
+        reached = [(address, way) for address in known if (way := self.transport.towards(address.uri)) in speaking]
+        return min(reached, key=lambda item: not (item[1] and item[1].online), default=(None, None))[0]
 
     @property
     def models(self) -> Sequence[Model]:
@@ -151,12 +163,19 @@ class Agent:
         if mesh is None:
             if all(known.uri != room for known in self.transport.rooms()):
                 raise RemoteProtocolError("room.mismatch", "a room we are not in")
-            mesh = self._meshes[room] = Mesh(room)
+            mesh = self._meshes[room] = Mesh(room, frozenset(self.config.trust.bridges))
             self._key_watch.enter(mesh)
         return mesh
 
+    def meshes(self) -> Sequence[Mesh]:
+        """The folds of all rooms that we were in since the start."""
+        return tuple(self._meshes.values())
+
     def live_peers(self, room: str) -> Sequence[Peer]:
         return self.roster.live_peers(room)
+
+    def hearing(self, room: str, address: str) -> Sequence[Peer]:
+        return self.roster.hearing(room, address)
 
     def has_left(self, room: str, did: str) -> bool:
         return self.roster.has_left(room, did)
@@ -183,18 +202,20 @@ class Agent:
         )
         mesh = self.mesh(room)
         direct = TYPES[message.type].planes == ("direct",)
-        to = posting.to or (mesh.direct_address(recipients[0]) if direct else None)
+        to = posting.to or (self.direct_address(room, recipients[0]) if direct else None)
         if direct and to is None:
             raise ClawbotError("peer.unreachable", "That peer has announced no address for direct messages.")
         travels = data if to is None else self._envelopes.seal(message, data)
-        mesh.add(message, self.transport.address)
+        froms = self.addresses(room) if to is None else (self.address_towards(to),)
+        for own in froms:
+            mesh.add(message, own.uri)
         self.outbox.add(self._parcels.entry(message, travels, to, posting))
         if to is not None:
             for listener in list(self._listeners):
-                listener(data)
+                listener(data, to.uri)
         self.notify(
             seen(message, mesh, verdict="bound", plane="direct" if direct else "room",
-                 address=self.transport.address, at_ms=message.envelope.sent_ms, ours=True)
+                 address=froms[0].uri, at_ms=message.envelope.sent_ms, ours=True)
         )  # fmt: skip
         self.wake()
         return message
@@ -208,8 +229,8 @@ class Agent:
             entries.insert(0, self._parcels.entry(ahead, data, to, behind))
         self.outbox.add(*entries)
 
-    def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
-        words = Entry(plane="room", room=room, line=text, root=root, mention=mention)
+    def say(self, room: str, text: str, *, root: str = "", conversation: str = "", mention: str = "") -> None:
+        words = Entry(plane="room", room=room, line=text, root=root, conversation=conversation, mention=mention)
         self.note(words)
         self.outbox.add(words)
 
@@ -233,8 +254,8 @@ class Agent:
         if self.audit is not None:
             self.audit.note(deed)
 
-    def overhear(self, listener: Callable[[bytes], None]) -> Callable[[], None]:
-        """Call ``listener`` with the carrier of every direct message of ours as it was before it was sealed.
+    def overhear(self, listener: Callable[[bytes, str], None]) -> Callable[[], None]:
+        """Call ``listener`` with every direct message of ours: its carrier before it was sealed, and its address.
 
         Returns what ends that. What we say in a room comes back from there.
         """
@@ -271,10 +292,10 @@ class Agent:
     def _current_announce(self, room: str) -> Message | None:
         return self.presence.current(room)
 
-    def _opened(self, conversation: str, root: str) -> None:
+    def _opened(self, transport: str, conversation: str, root: str) -> None:
         """Answers about a task stand in the thread its request was seen in."""
-        if root and self.store.thread_root(conversation) is None:
-            self.store.set_thread_root(conversation, root)
+        if root and self.store.thread_root(transport, conversation) is None:
+            self.store.set_thread_root(transport, conversation, root)
 
     def _tell(self, text: str) -> None:
         self.notify(Notice(at_ms=self.now_ms(), text=text))
@@ -282,37 +303,6 @@ class Agent:
 
     def _set_aside(self, entries: Sequence[Entry], error: Refused) -> None:
         self._tell(f"{len(entries)} messages could not be sent: {error}")
-
-    # -- keys ------------------------------------------------------------------------------------------------
-
-    def rotate(self) -> None:
-        """Give up the key in use for the next one, and tell every room (ID-19 to ID-22). Raises ConfigError."""
-        self._author.rotate(self._after_all_we_said())
-        log.info("the key in use is now %s", self.identity.key.did)
-        self.presence.renew()
-
-    def revoke(self, reason: str = "") -> None:
-        """Say in every room that this identity says nothing more (ID-23), and do nothing else any more.
-
-        Said once more if it was revoked before. Raises ConfigError.
-        """
-        self._author.revoke(self._after_all_we_said(), reason)
-        log.info("%s is revoked", self.identity.did)
-        if self.ready:
-            self.post_revocation()
-
-    def post_revocation(self) -> None:
-        """Say in every room that this identity says nothing more."""
-        revocation = self._author.revocation
-        assert revocation is not None
-        for room in self.rooms():
-            self.post(room.uri, revocation, lifetime_ms=KEYS_LIFETIME_MS, posting=Posting(priority=0))
-
-    def _after_all_we_said(self) -> int:
-        """A moment at which the key in use has said nothing yet (Unix milliseconds)."""
-        ours = [mesh.peers[self.identity.did] for mesh in self._meshes.values() if self.identity.did in mesh.peers]
-        announced_ms = last_announced_ms(self.store)  # the clock may have been set back since
-        return max([self.now_ms(), announced_ms, *(peer.last_sent_ms for peer in ours)]) + 1
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -352,25 +342,18 @@ class Agent:
         self.wake()
 
     async def _live(self, engine: asyncio.Future[None]) -> None:
-        parts = [
-            asyncio.ensure_future(part) for part in (self.transport.run(), self.outbox.run(), self.handling.run(engine))
-        ]
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for part in parts:
-                if part.done():
-                    part.result()
-            if self._failure is not None:
-                raise self._failure
-            await self._say_goodbye()
-        finally:
-            stopping.cancel()
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(stopping, *parts, return_exceptions=True)
+        await until_one_ends(
+            self.transport.run(),
+            self.outbox.run(),
+            self.handling.run(engine),
+            self._stopping.wait(),
+            last=self._say_goodbye,
+        )
 
     async def _say_goodbye(self) -> None:
+        """Leave politely. Raises what we cannot go on for, if that is why we stop."""
+        if self._failure is not None:
+            raise self._failure
         if self.identity.revocation is None:
             await self.executor.finish(self.config.limits.grace_seconds)
             if self.ready:
@@ -384,7 +367,7 @@ class Agent:
         """Our last words belong into the transcript, too, and they arrive like everybody's."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_ECHO_S):
-                while not self._arrived(self.outbox.newest.values()):
+                while not self._arrived(self.outbox.newest()):
                     self._woken.clear()
                     await self._woken.wait()
         for _, delivery in self.store.unhandled():
@@ -392,6 +375,10 @@ class Agent:
 
     def _arrived(self, events: Iterable[str]) -> bool:
         return set(events) <= {delivery.event_id for _, delivery in self.store.unhandled()}
+
+
+def _address(way: Transport) -> Address:
+    return Address(uri=way.address, device=way.device or UNSET)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,19 @@ from __future__ import annotations
 from bots.agent import Agent
 from bots.engines import Engine
 from bots.health.reading import Health
-from bots.health.state import Finding
-from bots.requests import AgentStatus
+from bots.health.verdict import Finding
+from bots.requests import AgentStatus, ServerWaiting
+from bots.transports import Undelivered
 from clawnet_proto.rendering import clean
 
 _LEFT = "rooms.left"  # which ones is told here alone
+_SERVERS = 5  # that are told by name
 
 
 def agent_status(agent: Agent, health: Health) -> AgentStatus:
     """Everything ``clawbot status`` shows. Raises StoreError."""
     state, verdict = health.read()
-    encryption = agent.transport.encryption
+    encryption, servers = agent.transport.encryption, health.undelivered()
     return AgentStatus(
         at_ms=agent.now_ms(),
         did=agent.identity.did,
@@ -49,7 +51,19 @@ def agent_status(agent: Agent, health: Health) -> AgentStatus:
         tasks_open=state.tasks_open,
         inbox_waiting=state.inbox_waiting,
         outbox_oldest_s=int(state.outbox_oldest_s),
+        undelivered=sum(server.waiting for server in servers),
+        servers_waiting=tuple(map(_waiting, servers[:_SERVERS])),
         health_url=health.url,
+        addresses=tuple(way.address for way in agent.transport.ways),
+    )
+
+
+def _waiting(told: Undelivered) -> ServerWaiting:
+    return ServerWaiting(
+        server=clean(told.server, limit=200),
+        waiting=told.waiting,
+        oldest_s=int(told.oldest_s),
+        fault=clean(told.fault, limit=200),
     )
 
 

@@ -127,7 +127,8 @@ class Clawnet:
             room=self.room,
             title="a sealed task" if private else question[:200],
             inputs={pipelines.QUESTION: question},
-            stages=tuple(own) or pipelines.build(names, kind, model=model),
+            stages=tuple(own)
+            or pipelines.build(names, kind, model=model, max_tokens=self.agent.config.requests.max_tokens),
             private=private,
             to=to,
             preferences=preferences,

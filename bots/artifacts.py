@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from bots.errors import ClawbotError, Fatal, Refused, RetryLater
-from bots.transports import Transport
+from bots.transports.together import Together
 from clawnet_proto.artifact import Artifact, describe, join, pieces
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.specification import LIMITS
@@ -31,15 +31,15 @@ class Unavailable(ClawbotError):
 class Artifacts:
     """Stores and fetches artifacts over a transport. ``sleep`` waits so many seconds."""
 
-    def __init__(self, transport: Transport, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, transport: Together, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._transport = transport
         self._sleep = sleep
 
-    async def put(self, data: bytes) -> Artifact:
-        """Store some bytes. Raises Unavailable."""
+    async def put(self, room: str, address: str, data: bytes) -> Artifact:
+        """Store some bytes where somebody in a room can fetch them, by the address. Raises Unavailable."""
         if not 1 <= len(data) <= LIMITS.artifact_bytes:
             raise Unavailable(f"{len(data)} bytes are no artifact.")
-        store = self._transport.store_chunk
+        store = partial(self._transport.store_chunk, room, address)
         return describe(data, [await self._patiently(partial(store, piece)) for piece in pieces(data)])
 
     async def get(self, artifact: Artifact, most: int) -> bytes:

@@ -50,10 +50,23 @@ class MatrixSection(Section, frozen=True, kw_only=True):
 
 
 class HttpSection(Section, frozen=True, kw_only=True):
-    """A hub and its rooms, in place of Matrix."""
+    """A hub and its rooms, in place of Matrix or beside it."""
 
     hub: str = ""
     rooms: tuple[str, ...] = ()
+
+
+class ActivityPubSection(Section, frozen=True, kw_only=True):
+    """An actor of the fediverse."""
+
+    host: str = ""
+    name: str = ""
+    listen: str = "127.0.0.1:8480"
+    follow: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    allow_private: bool = False
+    self_check: bool = True
 
 
 class EngineSection(Section, frozen=True, kw_only=True):
@@ -102,6 +115,22 @@ class RequestsSection(Section, frozen=True, kw_only=True):
     offer_wait_ms: Positive = 400
     give_up_seconds: Positive = 60
     attempts: Annotated[int, Meta(ge=1, le=100)] = 5
+    max_tokens: Annotated[int, Meta(ge=1, le=8192)] = 64
+
+
+class LanSection(Section, frozen=True, kw_only=True):
+    """The local network."""
+
+    enabled: bool = False
+    rooms: tuple[str, ...] = ("clawnet",)
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    interfaces: tuple[str, ...] = ()
+
+
+class TrustSection(Section, frozen=True, kw_only=True):
+    """Whose word counts for that of others."""
+
+    bridges: tuple[str, ...] = ()
 
 
 class LogSection(Section, frozen=True, kw_only=True):
@@ -119,6 +148,7 @@ class HealthSection(Section, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     sync_seconds: Positive = 120
     outbox_seconds: Positive = 300
+    delivery_seconds: Positive = 3600
 
 
 class AuditSection(Section, frozen=True, kw_only=True):
@@ -134,10 +164,13 @@ class Config(Section, frozen=True, kw_only=True):
     agent: AgentSection = AgentSection()
     matrix: MatrixSection = MatrixSection()
     http: HttpSection = HttpSection()
+    activitypub: ActivityPubSection = ActivityPubSection()
     engine: EngineSection = EngineSection()
     limits: LimitsSection = LimitsSection()
     people: PeopleSection = PeopleSection()
     requests: RequestsSection = RequestsSection()
+    lan: LanSection = LanSection()
+    trust: TrustSection = TrustSection()
     audit: AuditSection = AuditSection()
     log: LogSection = LogSection()
     health: HealthSection = HealthSection()
@@ -222,9 +255,19 @@ rooms = {rooms}              # e.g. ["#clawnet:matrix.org"]
 owner = {owner}              # whose invitations and commands are always obeyed
 invites_from = []            # users or servers whose invitations are accepted
 
-[http]                       # a hub in place of a Matrix server: clawbot hub
+[http]                       # a hub, in place of a Matrix server or beside it: clawbot hub
 hub = {hub}                  # e.g. "https://hub.example.org"; empty: Matrix
 rooms = {hub_rooms}          # e.g. ["clawnet"]
+
+[activitypub]                # an actor of the fediverse: clawbot actor
+host = {actor_host}          # e.g. "https://agent.example.org": a proxy there serves https; empty: none
+name = ""                    # in the handle @name@host; empty: the agent's
+listen = "127.0.0.1:8480"    # where the proxy finds the agent
+follow = {follow}            # whose announces to hear, e.g. ["@ada@agent.example.net"]
+rooms = []                   # rooms of other transports that bridges carry here, by URI
+blocked = []                 # hosts that nothing is taken from or sent to
+allow_private = false        # also http and private addresses: for tests, and networks of your own
+self_check = true            # see that others can reach it; false where a machine cannot reach its own address
 
 [engine]
 use = {engine}               # auto: Ollama if it answers and has a model, else the embedded llama.cpp; none: no model
@@ -261,6 +304,16 @@ lease_ms = 15000             # silence after which a stage is awarded to somebod
 offer_wait_ms = 400          # how long to wait for more offers after the first
 give_up_seconds = 60         # without any offer
 attempts = 5                 # of one stage
+max_tokens = 64              # of one stage's output, unless the question says otherwise
+
+[lan]                        # agents on the local network, without any server: clawbot discover
+enabled = {lan}
+rooms = {lan_rooms}          # e.g. ["clawnet"]
+port = 0                     # of this agent's own node; 0: any
+interfaces = []              # names or addresses; empty: all networks of this machine
+
+[trust]
+bridges = []                 # addresses whose copies of others' messages are acted upon: see clawbot bridge
 
 [audit]                      # a signed log of all that the agent does: clawbot audit
 enabled = true
@@ -276,6 +329,7 @@ allow_remote = false         # whether other machines may ask: there is no passw
 hosts = []                   # names, beside addresses, that others may call this machine by
 sync_seconds = 120           # silence of the homeserver that counts as a failure
 outbox_seconds = 300         # how long a message may wait to be sent
+delivery_seconds = 3600      # how long a server of the fediverse may take nothing of what is said to it
 """
 
 

@@ -34,11 +34,12 @@ class _Departed(msgspec.Struct, frozen=True):
 
 
 class Departures:
-    """Of one agent. ``left`` and ``entered`` are what its transport tells."""
+    """Of one agent. ``left``, ``stayed`` and ``entered`` are what its transport tells."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._gone: dict[str, Departure] = {}  # by room
+        self._stayed: dict[str, str] = {}  # by room: why it is not followed to the room that it names
         self._entered: set[str] = set()
         self._outside = {key.removeprefix(_KEY) for key in agent.store.facts(_KEY)}
 
@@ -52,6 +53,17 @@ class Departures:
         gone = self._gone.get(room)
         return "" if gone is None else sentence(gone)
 
+    def successor(self, room: str) -> str:
+        """The URI of the room that took the place of this one, or of that one; "" if none did in this run."""
+        found = ""
+        while (gone := self._gone.get(found or room)) is not None and gone.successor:
+            found = gone.successor
+        return found
+
+    def why_stayed(self, room: str) -> str:
+        """Why we are still in a room that names another in its place, "" if it does not."""
+        return self._stayed.get(room, "")
+
     def outside(self, room: str) -> bool:
         """Whether we were put out of a room and are not back in: what was said there is not acted upon any more."""
         return room in self._outside or room in self._gone
@@ -61,6 +73,9 @@ class Departures:
         agent, text = self._agent, sentence(departure)
         log.warning("%s", text, extra={"code": departure.code})
         agent.notify(Notice(at_ms=agent.now_ms(), text=text))
+        self._stayed.pop(departure.room, None)
+        if any(room.uri == departure.room for room in agent.rooms()):
+            return  # another transport carries it, and the others there go on
         self._gone[departure.room] = departure
         if len(self._gone) > _TOLD_MOST:
             del self._gone[next(iter(self._gone))]
@@ -74,6 +89,16 @@ class Departures:
             agent.executor.abandon(departure.room)
             agent.people.abandon(departure.room)
         agent.wake()
+
+    def stayed(self, room: Room, why: str) -> None:
+        """A room names another in its place, which we do not take for that."""
+        text = f"{clean(room.name, limit=100)} is not followed to the room it names: {clean(why, limit=200)}"
+        if text == self.why_stayed(room.uri):
+            return
+        self._stayed[room.uri] = text
+        if len(self._stayed) > _TOLD_MOST:
+            del self._stayed[next(iter(self._stayed))]
+        self._agent.notify(Notice(at_ms=self._agent.now_ms(), text=text))
 
     def entered(self, room: Room) -> None:
         """We are in a room: perhaps again."""

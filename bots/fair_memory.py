@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from clawnet_proto.lowest import Lowest
@@ -15,7 +16,8 @@ _NO_BOUND = 1 << 62
 class FairMemory(Generic[K]):
     """Keys by whom they are of: at most ``most`` in all, and ``most_bytes``.
 
-    Beyond, the oldest of whoever has most keys, or bytes, is forgotten.
+    Beyond, the oldest of whoever has most keys, or bytes, is forgotten; of several, of whoever was here first: names
+    are chosen by those who bear them.
     """
 
     def __init__(self, most: int, most_bytes: int = _NO_BOUND) -> None:
@@ -24,9 +26,11 @@ class FairMemory(Generic[K]):
         self._owners: dict[K, str] = {}
         self._keys: dict[str, dict[K, int]] = {}  # by owner, the oldest first, each with its bytes
         self._held: dict[str, int] = {}  # by owner, bytes
+        self._came: dict[str, int] = {}  # by owner, the number of the key that made it one
         self._bytes = 0
-        self._loudest = Lowest(lambda owner: (-len(self._keys[owner]), owner))
-        self._largest = Lowest(lambda owner: (-self._held[owner], owner))
+        self._added = 0
+        self._loudest = Lowest(lambda owner: (-len(self._keys[owner]), self._came[owner]))
+        self._largest = Lowest(lambda owner: (-self._held[owner], self._came[owner]))
 
     def __contains__(self, key: K) -> bool:
         return key in self._owners
@@ -39,6 +43,8 @@ class FairMemory(Generic[K]):
         if key in self._owners:
             return []
         self._owners[key] = owner
+        self._added += 1
+        self._came.setdefault(owner, self._added)
         self._keys.setdefault(owner, {})[key] = size
         self._held[owner] = self._held.get(owner, 0) + size
         self._bytes += size
@@ -61,16 +67,17 @@ class FairMemory(Generic[K]):
         self._bytes -= size
         self._held[owner] -= size
         if not keys:
-            del self._keys[owner], self._held[owner]
+            del self._keys[owner], self._held[owner], self._came[owner]
         return owner, size
 
-    def in_turn(self, most: int, most_bytes: int) -> list[K]:
+    def in_turn(self, most: int, most_bytes: int, wanted: Callable[[str], bool] = lambda _: True) -> list[K]:
         """At most so many keys of no more than so many bytes, at least one if there is one.
 
-        The oldest of each owner, whoever has waited longest first, then the next oldest of each.
+        The oldest of each owner that is ``wanted``, whoever has waited longest first, then the next oldest of each.
         """
         taken: list[K] = []
-        waiting = deque(iter(keys.items()) for keys in sorted(self._keys.values(), key=lambda keys: next(iter(keys))))
+        chosen = [keys for owner, keys in self._keys.items() if wanted(owner)]
+        waiting = deque(iter(keys.items()) for keys in sorted(chosen, key=lambda keys: next(iter(keys))))
         while waiting and len(taken) < most:
             queue = waiting.popleft()
             for key, size in queue:

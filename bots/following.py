@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 from bots.agent import Agent
 from bots.errors import ClawbotError
+from bots.events import Notice
 from bots.requests import AnyAnswer, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.transports import Delivery
 
@@ -23,8 +24,9 @@ _LOOK_S = 0.5  # how often one looks whether the transport is online
 
 
 async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -> AsyncIterator[AnyAnswer]:
-    """Stream deliveries until the agent is in the room no more. ``room_of`` gives the URI of a room by its name.
+    """Stream deliveries until the agent is in the room no more, nor in one that took its place.
 
+    ``room_of`` gives the URI of a room by its name. A room that is not followed to another is told as a ``Notice``.
     Raises ClawbotError.
     """
     news = asyncio.Event()
@@ -33,18 +35,23 @@ async def follow(agent: Agent, request: Follow, room_of: Callable[[str], str]) -
     try:
         link = _link(agent)
         yield link
-        room, last = "", 0
+        room, stayed, last = "", "", 0
         while True:
             news.clear()
             if _link(agent).online != link.online:
                 link = _link(agent)
                 yield link
-            if not room and agent.rooms():
-                room = room_of(request.room)
-                yield RoomFollowed(at_ms=agent.now_ms(), room=room)
+            names = {known.uri: known.name for known in agent.rooms()}
+            successor = agent.departures.successor(room)
+            if (not room and names) or successor in names:
+                room, stayed = successor or room_of(request.room), ""
+                yield RoomFollowed(at_ms=agent.now_ms(), room=room, name=names.get(room, ""))
                 last = agent.store.newest(request.remembered)
-            if why := agent.departures.why(room):
+            elif why := agent.departures.why(successor or room):
                 raise ClawbotError("room.gone", why, "Start again to watch where the agent is now.")
+            if (why := agent.departures.why_stayed(room)) != stayed:
+                stayed = why
+                yield Notice(at_ms=agent.now_ms(), text=why)
             for seq, delivery in agent.store.history(last) if room else ():
                 if lost := max(0, min(agent.store.forgotten, seq - 1) - last):
                     yield Missed(at_ms=agent.now_ms(), count=lost)
@@ -72,8 +79,9 @@ class _Overheard:
         self._waiting: deque[Delivery] = deque(maxlen=_OVERHEARD)
         self._lost = 0
 
-    def __call__(self, carrier: bytes) -> None:
-        transport = self._agent.transport
+    def __call__(self, carrier: bytes, address: str) -> None:
+        ways = self._agent.transport
+        transport = ways.towards(address) or ways.ways[0]
         self._lost += len(self._waiting) == _OVERHEARD
         self._waiting.append(
             Delivery(
@@ -99,7 +107,7 @@ class _Overheard:
 
 def _link(agent: Agent) -> LinkChanged:
     online = agent.transport.online
-    where = agent.config.matrix.homeserver or "The homeserver"
+    where = agent.config.matrix.homeserver or agent.config.http.hub or agent.transport.place
     return LinkChanged(
         at_ms=agent.now_ms(), online=online, detail="" if online else f"{where} cannot be reached just now."
     )

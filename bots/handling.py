@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _ENGINE_PATIENCE_S = 30.0
 _BATCH = 200
+_OTHERS_MS = 10_000  # so long a start waits for the transports that are not there yet
 
 
 class Handling:
@@ -50,6 +51,7 @@ class Handling:
             "task": (agent.requester, agent.executor),
         }
         self._behaviours = (agent.handshakes, agent.presence, agent.people, agent.requester, agent.executor)
+        self._online_ms = 0  # since when any transport is online, by the monotonic clock
         self.ready = False
 
     async def run(self, engine: asyncio.Future[None]) -> None:
@@ -57,17 +59,19 @@ class Handling:
         agent = self._agent
         # Work that arrived while we were away is not to be declined because our models are not known yet.
         await asyncio.wait([engine], timeout=_ENGINE_PATIENCE_S)
-        connected = False
+        # What came by a transport that we are not on any more is waited for by nobody.
+        connected = agent.store.transports_waiting() - {way.name for way in agent.transport.given}
         while not agent.stopping:
             self._woken.clear()
             # Before the first sync nobody knows who is joined, and so who may speak directly.
-            connected = connected or agent.transport.online
+            connected |= {way.name for way in agent.transport.ways if way.online}
+            connected |= agent.transport.failures.keys()
             self.refold()
-            while connected and (batch := agent.store.unhandled(_BATCH)):
+            while connected and (batch := agent.store.unhandled(_BATCH, connected)):
                 self.handle(batch)
                 # Everything else gets its turn between batches.
                 await asyncio.sleep(0)
-            if not self.ready and agent.transport.online and agent.rooms():
+            if not self.ready and agent.rooms() and self._all_there():
                 self.become_ready()
             elif self.ready:
                 if engine.done():
@@ -76,6 +80,14 @@ class Handling:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_S):
                     await self._woken.wait()
+
+    def _all_there(self) -> bool:
+        """Whether the transports are online: all of them, or some while the others had their time."""
+        transport, now_ms = self._agent.transport, self._agent.monotonic_ms()
+        if not transport.online:
+            return False
+        self._online_ms = self._online_ms or now_ms
+        return transport.all_online or now_ms - self._online_ms >= _OTHERS_MS
 
     def refold(self) -> None:
         """Fold what is kept of rooms that we are in and were not before: all of them at a start."""
@@ -95,11 +107,12 @@ class Handling:
     def _refold_queued(self) -> None:
         """What we posted and could not send yet is part of the state already."""
         agent = self._agent
-        for carrier in agent.store.outgoing.carriers(agent.transport.name):
-            message = verify(carrier)
-            # A room that we are no longer in has no state for us.
-            with contextlib.suppress(RemoteProtocolError):
-                agent.mesh(message.envelope.room).add(message, agent.transport.address)
+        for way in agent.transport.given:
+            for carrier in agent.store.outgoing.carriers(way.name):
+                message = verify(carrier)
+                # A room that we are no longer in has no state for us.
+                with contextlib.suppress(RemoteProtocolError):
+                    agent.mesh(message.envelope.room).add(message, way.address)
 
     def handle(self, batch: Sequence[tuple[int, Delivery]]) -> None:
         """Fold a batch of the inbox, act upon it, and mark it handled."""
@@ -145,7 +158,7 @@ class Handling:
         agent = self._agent
         self.ready = True
         if agent.identity.revocation is not None:
-            agent.post_revocation()
+            agent.keys.post_revocation()
         else:
             agent.requester.resume()
             agent.executor.resume()

@@ -19,7 +19,8 @@ from bots.events import AnyEvent, MessageSeen
 from bots.fair_memory import FairMemory
 from bots.identity import Identity
 from bots.quota import Buckets
-from bots.transports import Delivery, Transport
+from bots.transports import Delivery
+from bots.transports.together import Together
 from clawnet_proto.carrier import verify
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.freshness import check_addressing, check_time
@@ -37,6 +38,14 @@ _DEFERRED = 256
 _THREADS_PER_MINUTE = 600  # of one address, whose places in the room are remembered
 
 
+class _Deferred(msgspec.Struct):
+    """A copy that may be acted upon later."""
+
+    delivery: Delivery
+    message: Message
+    judged: int | None  # at which count of presence changes; None: what it lacks is no announce
+
+
 class Intake:
     """The one way in.
 
@@ -48,11 +57,11 @@ class Intake:
     def __init__(
         self,
         own: Identity,
-        transport: Transport,
+        transport: Together,
         mesh: Callable[[str], Mesh],
         clock: Clock,
         notify: Callable[[AnyEvent], None],
-        opened: Callable[[str, str], None],
+        opened: Callable[[str, str, str], None],
         heard: Callable[..., None],
     ) -> None:
         self._me = own.did
@@ -68,7 +77,7 @@ class Intake:
         self._acted = FairMemory[str](_REMEMBERED)
         self._told: dict[str, Binding] = {}
         self._told_of = FairMemory[str](_REMEMBERED)
-        self._deferred: dict[str, tuple[Delivery, Message]] = {}
+        self._deferred: dict[str, _Deferred] = {}
         self._deferred_of = FairMemory[str](_DEFERRED)
         self._rooms: set[str] = set()  # those we took part in; nobody is a member of one that we left
         self.refused = 0
@@ -202,7 +211,7 @@ class Intake:
         binding = self._binding(delivery, message)
         opens = message.type == "task.request" and binding == "bound"
         if opens and self._threads.take(delivery.sender, 1, self._clock.monotonic_ms()):
-            self._opened(message.id, self._transport.thread_root(delivery))
+            self._opened(delivery.transport, message.id, self._transport.thread_root(delivery))
         if not delivery.live or message.id in self._acted or not self._take_up(delivery, message):
             return None
         return Received(
@@ -218,19 +227,33 @@ class Intake:
         code = self._hindrance(delivery, message)
         if not code:
             self._acted.add(message.id, delivery.sender)
-        elif _is_deferred(code):
+        elif _is_deferred(code) and message.id not in self._acted:
             key = f"{message.id} {delivery.sender}"
-            self._deferred[key] = (delivery, message)
+            self._deferred[key] = _Deferred(delivery, message, self._judged(message, code))
             for forgotten in self._deferred_of.add(key, delivery.sender):
                 del self._deferred[forgotten]
         return not code
 
     def _released(self) -> list[tuple[Delivery, Message]]:
         """Deferred copies that lack nothing any more, or never will get it."""
-        ready = [key for key, copy in self._deferred.items() if not _is_deferred(self._hindrance(*copy))]
+        ready = []
+        for key, copy in self._deferred.items():
+            envelope = copy.message.envelope
+            timely = self._clock.now_ms() < envelope.expires_ms and copy.message.id not in self._acted
+            # In a room with a bridge much is relayed for good: it is judged anew when it may be another thing.
+            if timely and copy.judged == self._mesh(envelope.room).presence_changes:
+                continue
+            code = self._hindrance(copy.delivery, copy.message)
+            copy.judged = self._judged(copy.message, code)
+            if not _is_deferred(code) or copy.message.id in self._acted:
+                ready.append(key)
         for key in ready:
             self._deferred_of.discard(key)
-        return [self._deferred.pop(key) for key in ready]
+        return [(copy.delivery, copy.message) for copy in map(self._deferred.pop, ready)]
+
+    def _judged(self, message: Message, code: str) -> int | None:
+        lacks_announce = code in ERRORS and ERRORS[code].stage in ("authority", "binding")
+        return self._mesh(message.envelope.room).presence_changes if lacks_announce else None
 
     def _hindrance(self, delivery: Delivery, message: Message) -> str:
         """The code that says why nobody here may act on this copy of a folded message, "" if somebody may."""
@@ -243,10 +266,11 @@ class Intake:
         if authority is not None:
             return authority
         binding = self._binding(delivery, message)
-        if binding == "relayed":
-            return "binding.relayed"
-        if binding == "unbound" and TYPES[message.type].unbound == "deferred":
-            return "binding.unbound"
+        if delivery.sender not in self._mesh(message.envelope.room).bridges:
+            if binding == "relayed":
+                return "binding.relayed"
+            if binding == "unbound" and TYPES[message.type].unbound == "deferred":
+                return "binding.unbound"
         if TYPES[message.type].family != "task" or message.type == "task.request":
             return ""
         view = self._mesh(message.envelope.room).task(str(message.envelope.thread))
@@ -255,10 +279,11 @@ class Intake:
     def _binding(self, delivery: Delivery, message: Message) -> Binding:
         """What this very copy is: beside a bound one there may be others that somebody else delivered."""
         mesh = self._mesh(message.envelope.room)
+        peer = mesh.peers.get(message.sender)
+        if peer is not None and delivery.sender in peer.addresses:
+            return "bound"
         binding = mesh.binding(message)
-        if binding == "bound" and delivery.sender not in mesh.peers[message.sender].addresses:
-            return "relayed"
-        return binding
+        return "relayed" if binding == "bound" else binding
 
     def _tell(self, delivery: Delivery, message: Message, code: str) -> None:
         """Tell watchers, and the log what is wrong, once for all copies of one binding."""

@@ -1,8 +1,8 @@
-"""Put an agent together: its store, its engine, its transport."""
+"""Put an agent together: its store, its engine, its transports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bots.agent import Agent
@@ -32,13 +32,16 @@ async def open_agent(
     Raises ConfigError, StoreError or EngineError.
     """
     make_private(state)
-    open_transport = (_hub if config.http.hub else _matrix)(config, state, password)
+    openers = [opener for wanted, opener in _TRANSPORTS if wanted(config)] or [_matrix]
+    ways = [opener(config, state, password) for opener in openers]
     engine = await _engine(config.engine) if with_engine else None
     store = Store.open(state / "store.sqlite")
 
     try:
         recorder = Recorder(record) if record is not None else None
-        agent = Agent(config, identity, store, engine, lambda agent: open_transport(agent, store), recorder=recorder)
+        agent = Agent(
+            config, identity, store, engine, lambda agent: [way(agent, store) for way in ways], recorder=recorder
+        )
         if config.audit.enabled:
             agent.attend(open_audit(config, state, lambda: agent.identity, agent.clock, agent.notify))
         return agent
@@ -48,6 +51,7 @@ async def open_agent(
 
 
 OpenTransport = Callable[[Agent, Store], Transport]
+Opener = Callable[[Config, Path, Callable[[], str]], OpenTransport]
 
 
 def _matrix(config: Config, state: Path, password: Callable[[], str]) -> OpenTransport:
@@ -73,9 +77,10 @@ def _matrix(config: Config, state: Path, password: Callable[[], str]) -> OpenTra
         store,
         agent.now_ms,
         on_joined=agent.departures.entered,
-        on_online=lambda online: agent.outbox.nudge() if online else None,
+        on_online=lambda online: agent.outbox.nudge("matrix") if online else None,
         on_refused=agent.shut_out,
         on_left=agent.departures.left,
+        on_stayed=agent.departures.stayed,
         on_answer=agent.clock_watch.answered,
     )
 
@@ -93,10 +98,56 @@ def _hub(config: Config, _state: Path, _password: Callable[[], str]) -> OpenTran
         store,
         agent.now_ms,
         on_joined=agent.departures.entered,
-        on_online=lambda online: agent.outbox.nudge() if online else None,
+        on_online=lambda online: agent.outbox.nudge("http") if online else None,
         on_answer=agent.clock_watch.answered,
         on_missing=lambda: announce_anew(agent),
     )
+
+
+def _actor(config: Config, state: Path, _password: Callable[[], str]) -> OpenTransport:
+    from bots.transports.activitypub.config import from_section
+    from bots.transports.activitypub.transport import ActivityPubTransport
+
+    settings = from_section(config)
+    return lambda agent, store: ActivityPubTransport(
+        settings,
+        state,
+        lambda: agent.identity,
+        store,
+        agent.now_ms,
+        on_joined=agent.departures.entered,
+        on_online=lambda online: agent.outbox.nudge("activitypub") if online else None,
+    )
+
+
+def _lan(config: Config, state: Path, _password: Callable[[], str]) -> OpenTransport:
+    from bots.node.node import Node
+    from bots.transports.lan.config import LanConfig
+    from bots.transports.lan.interfaces import interfaces
+    from bots.transports.lan.transport import LanTransport
+
+    lan = config.lan
+    settings = LanConfig(rooms=lan.rooms, port=lan.port, interfaces=lan.interfaces)
+    settings.check()
+    return lambda agent, store: LanTransport(
+        settings,
+        lambda: agent.identity,
+        store,
+        agent.now_ms,
+        Node(state / "lan.sqlite", lambda: agent.identity, settings.port, agent.now_ms),
+        lambda: interfaces(settings.interfaces),
+        on_joined=agent.departures.entered,
+        on_online=lambda online: agent.outbox.nudge("lan") if online else None,
+    )
+
+
+# One line a transport: whether the configuration names it, and how it is opened. The first is preferred.
+_TRANSPORTS: Sequence[tuple[Callable[[Config], bool], Opener]] = (
+    (lambda config: bool(config.matrix.homeserver), _matrix),
+    (lambda config: bool(config.http.hub), _hub),
+    (lambda config: bool(config.activitypub.host), _actor),
+    (lambda config: config.lan.enabled, _lan),
+)
 
 
 def announce_anew(agent: Agent) -> None:

@@ -14,6 +14,7 @@ import random
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -21,7 +22,7 @@ from bots.backoff import delay_s
 from bots.clock import Clock
 from bots.errors import Refused, RetryLater
 from bots.store import Batch, Entry, Lane, Store
-from bots.transports import Parcel, Plane, Transport
+from bots.transports import Parcel, Plane
 
 __all__ = ["Entry", "Outbox", "OutboxHealth", "RefusedHook"]
 
@@ -36,6 +37,15 @@ SERVER_ERRORS = 8  # tries before a batch that makes the other side fail is set 
 _FRAME_BYTES = 1_000  # what an event's content needs beside carriers and lines
 _LOOK_AHEAD = 256  # entries of a lane looked at when a batch is formed
 _CONCURRENT: dict[Plane, int] = {"room": 4, "direct": 8}
+
+
+class Sender(Protocol):
+    """A transport, as far as an outbox needs it."""
+
+    name: str
+
+    async def send(self, parcel: Parcel) -> str:
+        """As ``Transport.send``."""
 
 
 class OutboxHealth(msgspec.Struct, frozen=True):
@@ -60,7 +70,7 @@ class Outbox:
     def __init__(
         self,
         store: Store,
-        transport: Transport,
+        transport: Sender,
         clock: Clock,
         *,
         refused: RefusedHook | None = None,
@@ -225,7 +235,7 @@ class Outbox:
     def _root(self, entry: Entry) -> str:
         if entry.root or not entry.conversation or entry.plane == "direct":
             return entry.root
-        return self._store.thread_root(entry.conversation) or ""
+        return self._store.thread_root(self._name, entry.conversation) or ""
 
     # --- sending ---
 
@@ -251,8 +261,8 @@ class Outbox:
         # Forgotten, it would be sent once more under the same transaction id.
         with self._store.transaction(durable=False):
             self._rows.sent(batch)
-            if event_id and conversation and self._store.thread_root(conversation) is None:
-                self._store.set_thread_root(conversation, batch.root or event_id)
+            if event_id and conversation and self._store.thread_root(self._name, conversation) is None:
+                self._store.set_thread_root(self._name, conversation, batch.root or event_id)
         self._forget(row for row, _ in batch.entries)
         if event_id:
             self.newest[batch.lane.room] = event_id

@@ -60,16 +60,18 @@ class Buckets:
 
 
 def homeserver_of(address: str) -> str:
-    """The server part of an address URI: of a Matrix user its homeserver, of a peer at a hub that hub."""
+    """The server part of an address URI: of a Matrix user its homeserver, of a URL its host, with the scheme."""
     if address.startswith("matrix:u/"):
         return address.partition(":")[2].partition(":")[2]
-    return address.rpartition("/peers/")[0] or address
+    return "/".join(address.split("/", 3)[:3]) if address.startswith(("https://", "http://")) else address
 
 
 def is_listed(address: str, listed: tuple[str, ...]) -> bool:
     """Whether the owner lists an address, as ``@user:server``, as its URI, or by its server."""
-    user = "@" + address.removeprefix("matrix:u/")
-    return any(item in (address, user, homeserver_of(address)) for item in listed)
+    if "/peers/did:" in address:
+        return address in listed  # anybody makes keys at a hub
+    user, server = "@" + address.removeprefix("matrix:u/"), homeserver_of(address)
+    return any(item in (address, user, server, server.rpartition("/")[2]) for item in listed)
 
 
 class Quotas:

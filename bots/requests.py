@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from bots.events import AnyEvent, Event
-from bots.health.state import Finding
+from bots.health.verdict import Finding
 from bots.transports import Delivery
 
 
@@ -25,7 +25,7 @@ class Ask(Request, frozen=True, kw_only=True, tag="ask"):
     model: str = ""
     private: bool = False
     to: str = ""
-    max_tokens: Annotated[int, Meta(ge=1, le=8192)] = 64
+    max_tokens: Annotated[int, Meta(ge=1, le=8192)] | None = None  # what the agent's configuration says
     timeout_s: Annotated[int, Meta(ge=1, le=86400)] = 900
     roles: tuple[str, ...] = ()  # these and the following: whom we would rather have
     models: tuple[str, ...] = ()
@@ -152,12 +152,21 @@ class TaskSeen(Event, frozen=True, kw_only=True, tag="task_state"):
     stages: tuple[StageSeen, ...]
 
 
+class ServerWaiting(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server has not taken."""
+
+    server: str  # its URL
+    waiting: int  # deliveries
+    oldest_s: int  # how long the oldest of them waits
+    fault: str = ""  # what came of the last try for that one, "" if it was not tried in this run
+
+
 class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
     """The agent itself."""
 
     did: str
     name: str
-    address: str
+    address: str  # the first of all
     online: bool
     rooms: tuple[str, ...]
     engine: str
@@ -183,7 +192,10 @@ class AgentStatus(Event, frozen=True, kw_only=True, tag="status"):
     tasks_open: int = 0  # tasks of its own that have not ended
     inbox_waiting: int = 0  # events that arrived and are not handled
     outbox_oldest_s: int = 0  # how long the oldest queued message waits
+    undelivered: int = 0  # what servers of the fediverse have not taken of what it said, one for each inbox
+    servers_waiting: tuple[ServerWaiting, ...] = ()  # these servers, whoever waits longest first; a few of them
     health_url: str = ""  # where monitors can read the same, "" for nowhere
+    addresses: tuple[str, ...] = ()  # one a transport
 
 
 class Delivered(Event, frozen=True, kw_only=True, tag="delivered"):
@@ -200,12 +212,13 @@ class LinkChanged(Event, frozen=True, kw_only=True, tag="link"):
 
 
 class RoomFollowed(Event, frozen=True, kw_only=True, tag="room"):
-    """Which room is followed; told once, before anything is delivered.
+    """Which room is followed; told before anything of it is delivered, and again when another took its place.
 
     Direct messages of other rooms are delivered, too: which room a sealed one is of is known once it is opened.
     """
 
     room: str  # URI
+    name: str = ""  # alias or display name for people, in strangers' words
 
 
 class Missed(Event, frozen=True, kw_only=True, tag="missed"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bots.transports import Transport
+from bots.transports.together import Together
 from clawnet_proto.mesh import Mesh, Peer
 
 _FRESH_MS = 250  # how late we may notice that an announce expired or a member left
@@ -28,7 +28,7 @@ class _Counted(msgspec.Struct, frozen=True):
 class Roster:
     """The live peers that are joined to their room, kept for a moment: behaviours ask for every stage and tick."""
 
-    def __init__(self, transport: Transport, mesh: Callable[[str], Mesh], now_ms: Callable[[], int]) -> None:
+    def __init__(self, transport: Together, mesh: Callable[[str], Mesh], now_ms: Callable[[], int]) -> None:
         self._transport = transport
         self._mesh = mesh
         self._now_ms = now_ms
@@ -45,6 +45,15 @@ class Roster:
                 self._counted[room] = counted
         return counted.peers
 
+    def hearing(self, room: str, address: str) -> Sequence[Peer]:
+        """Those of them that hear what is said at this address: the room may be on other transports, too."""
+        way = self._transport.towards(address)
+        return [
+            peer
+            for peer in self.live_peers(room)
+            if way is None or any(way.is_member(room, own) for own in peer.addresses)
+        ]
+
     @staticmethod
     def _is_fresh(counted: _Counted, mesh: Mesh, now_ms: int) -> bool:
         same = counted.presence_changes == mesh.presence_changes
@@ -53,8 +62,11 @@ class Roster:
     def has_left(self, room: str, did: str) -> bool:
         """Whether a peer that was here is not joined any more, by the word of who is joined itself."""
         peer = self._mesh(room).peers.get(did)
-        here = self._transport.is_member(room, self._transport.address)
-        return here and peer is not None and bool(peer.addresses) and not self.is_joined(room, peer)
+        if peer is None or not peer.addresses or self.is_joined(room, peer):
+            return False
+        # Where we are not ourselves, or not yet, we cannot tell who is.
+        ways = {way.name: way for address in peer.addresses if (way := self._transport.towards(address)) is not None}
+        return bool(ways) and all(way.is_member(room, way.address) for way in ways.values())
 
     def is_joined(self, room: str, peer: Peer) -> bool:
         """Whether an account that the peer has proven is joined to the room."""

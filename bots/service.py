@@ -115,7 +115,7 @@ class Service:
             yield Notice(at_ms=agent.now_ms(), text="Nobody here can do that so far. Waiting a moment for others.")
             kind = await self._patient_kind(room, request)
         if not agent.transport.online:
-            text = "The homeserver cannot be reached just now: the question goes out once it can."
+            text = f"{agent.transport.place} cannot be reached just now: the question goes out once it can."
             yield Notice(at_ms=agent.now_ms(), text=text)
         to = self._peer(room, request.to) if request.to else None
         for notice in self._whom(room, to) if to else ():
@@ -124,7 +124,7 @@ class Service:
             room=room,
             title="a sealed question" if request.private else clean(request.question, limit=200),
             inputs={pipelines.QUESTION: request.question},
-            stages=pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens),
+            stages=self._stages(request, kind),
             private=request.private,
             to=to.did if to else "",
             timeout_ms=request.timeout_s * 1000,
@@ -204,8 +204,11 @@ class Service:
         peers = [peer.body for peer in agent.live_peers(room) if peer.body is not None]
         others = [body for body in peers if body.models and body.limits.open_to != "nobody"]
         kind = pipelines.kind_for(others, request.model)
-        stages = pipelines.build(request.stages, kind, model=request.model, max_tokens=request.max_tokens)
-        return kind, all(any(capable(body, stage) for body in others) for stage in stages)
+        return kind, all(any(capable(body, stage) for body in others) for stage in self._stages(request, kind))
+
+    def _stages(self, request: Ask, kind: StageKind) -> tuple[task.Stage, ...]:
+        max_tokens = request.max_tokens or self._agent.config.requests.max_tokens
+        return pipelines.build(request.stages, kind, model=request.model, max_tokens=max_tokens)
 
     async def _patient_kind(self, room: str, request: Ask) -> StageKind:
         """The same for a newcomer, who waits a moment for the others' announces."""
@@ -258,7 +261,8 @@ class Service:
         return PeerSeen(
             at_ms=now, did=peer.did, name=_name(peer), kind=body.kind, role=body.role, room=room,
             address=body.addresses[0].uri, bound=peer.bound,
-            live=peer.live(now) and agent.roster.is_joined(room, peer), conflict=conflict,
+            # Of who is only relayed nobody here can tell who is joined.
+            live=peer.live(now) and (not peer.bound or agent.roster.is_joined(room, peer)), conflict=conflict,
             early=peer.announce is not None and peer.announce.envelope.sent_ms > now and not peer.live(now),
             rotations=len(peer.keys.chain) - 1, equivocates=peer.equivocates,
             me=peer.did == agent.identity.did, capabilities=body.capabilities,
@@ -269,9 +273,8 @@ class Service:
 
     async def _tasks(self, request: Tasks) -> AsyncIterator[AnyAnswer]:
         for room in self._agent.rooms():
-            for view in self._agent.mesh(room.uri).tasks():
-                if view.id.startswith(request.prefix):
-                    yield self._task_seen(room.uri, view)
+            for view in self._agent.mesh(room.uri).tasks(prefix=request.prefix):
+                yield self._task_seen(room.uri, view)
 
     def _task_seen(self, room: str, view: TaskView) -> TaskSeen:
         mesh = self._agent.mesh(room)
@@ -329,13 +332,13 @@ class Service:
 
     async def _rotate(self, _request: Rotate) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
-        agent.rotate()
+        agent.keys.rotate()
         yield identity_state(agent.identity, agent.now_ms())
 
     async def _revoke(self, request: Revoke) -> AsyncIterator[AnyAnswer]:
         agent = self._agent
         if agent.identity.revocation is None:
-            agent.revoke(request.reason)
+            agent.keys.revoke(request.reason)
         sent = await agent.outbox.flush(_TELLING_S)
         yield identity_state(agent.identity, agent.now_ms())
         if not sent:

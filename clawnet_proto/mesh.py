@@ -6,14 +6,15 @@ arrival; views that depend on time take the time. Memory is bounded by ``spec/li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Literal
 
 from msgspec import UNSET
 
 from clawnet_proto.errors import RemoteProtocolError
-from clawnet_proto.families import presence, task
+from clawnet_proto.families import presence
 from clawnet_proto.families.task_state import TaskView
 from clawnet_proto.key_history import KeyHistory
 from clawnet_proto.lowest import Lowest
@@ -35,6 +36,7 @@ _REMEMBERED_IDS = 65536
 # Keys are free, accounts are not: one account cannot fill the room's memory with identities.
 _IDENTITIES_PER_ADDRESS = 8
 _UNPROVEN_PER_ADDRESS = 32
+_AWAKE = 384  # tasks; those that nobody spoke in or asked for lately are packed, and take a quarter of the room
 
 
 def _rotation(did: str, kid: str) -> str:
@@ -42,22 +44,23 @@ def _rotation(did: str, kid: str) -> str:
     return f"{did} {kid}"
 
 
-def _asked_for(request: Message) -> str:
-    behalf = request.body.on_behalf_of
-    return behalf.event if isinstance(behalf, task.OnBehalfOf) else ""
-
-
 class Mesh:
-    """The fold of one room. ``add`` takes messages that ``carrier.verify`` gave."""
+    """The fold of one room. ``add`` takes messages that ``carrier.verify`` gave.
 
-    def __init__(self, room: str) -> None:
+    ``bridges`` are the addresses whose copies may be acted upon by the owner's policy (ID-13): no part of the state,
+    but that they prove themselves for bridges alone (BR-10).
+    """
+
+    def __init__(self, room: str, bridges: frozenset[str] = frozenset()) -> None:
         self.room = room
+        self.bridges = bridges
         self.peers: dict[str, Peer] = {}
         self.presence_changes = 0  # while it stays the same, so does who is there, but for the passing of time
         self._origins = Origins(_REMEMBERED_IDS)  # an id that is forgotten is new should it come again
         self._threads: dict[str, Thread] = {}
         self._own: set[str] = set()  # tasks whose thread no copy shares
         self._views: dict[str, TaskView] = {}  # of tasks that somebody asked for since they changed
+        self._awake: OrderedDict[str, None] = OrderedDict()  # tasks, the one used last at the end
         # Anybody can name any sender, so what waits for a rotation must not displace what waits for a request.
         self._unasked = Waiting(LIMITS.waiting_messages, LIMITS.waiting_messages + 1, self._origins.forget)
         self._unproven = Waiting(LIMITS.waiting_messages, _UNPROVEN_PER_ADDRESS, self._origins.forget)
@@ -177,7 +180,8 @@ class Mesh:
         if isinstance(body, presence.Leave):
             peer.left_revision = max(peer.left_revision, body.revision)
             return
-        bound = any(item.uri == address for item in body.addresses)
+        lent = address in self.bridges and body.role != "bridge"
+        bound = not lent and any(item.uri == address for item in body.addresses)
         kept = peer.announce
         revision, ids = peer.newest
         if body.revision > revision:
@@ -223,8 +227,11 @@ class Mesh:
                 self._open_thread(message, address)
         elif thread is not None:
             if thread_id not in self._own:
-                thread = self._threads[thread_id] = thread.copy()
+                shared, thread = thread, thread.copy()
+                shared.rest()
+                self._threads[thread_id] = thread
                 self._own.add(thread_id)
+            self._use(thread_id)
             before = thread.size
             if thread.add(message, counts=self._counts(message)):
                 self._views.pop(thread_id, None)
@@ -236,23 +243,37 @@ class Mesh:
     def _open_thread(self, request: Message, address: str) -> None:
         thread = self._threads[request.id] = Thread(request)
         self._own.add(request.id)
-        if event := _asked_for(request):
+        if event := thread.asked_for:
             self._asked_for.setdefault(event, []).append(request.id)
         for message, _ in self._unasked.release(request.id):
             with suppress(RemoteProtocolError):
                 thread.add(message, counts=self._counts(message))
         self._shares.add(address, thread.age, thread.size)
+        self._use(request.id)
         self._forget_tasks()
 
     def _forget_tasks(self) -> None:
         """Whoever asks for most makes room, by his oldest tasks: the new one may be that."""
         for task_id in self._shares.overflow(LIMITS.tasks, LIMITS.fold_bytes):
-            if event := _asked_for(self._threads.pop(task_id).request):
+            if event := self._threads.pop(task_id).asked_for:
                 self._asked_for[event].remove(task_id)
                 if not self._asked_for[event]:
                     del self._asked_for[event]
             self._own.discard(task_id)
             self._views.pop(task_id, None)
+            self._awake.pop(task_id, None)
+
+    def _use(self, task_id: str) -> None:
+        """This task is looked at now; the one that was not for longest is packed."""
+        self._awake[task_id] = None
+        self._awake.move_to_end(task_id)
+        if len(self._awake) > _AWAKE:
+            self._rest(next(iter(self._awake)))
+
+    def _rest(self, task_id: str) -> None:
+        self._awake.pop(task_id, None)
+        self._views.pop(task_id, None)
+        self._threads[task_id].rest()
 
     def has_task(self, task_id: str) -> bool:
         """Whether the request of a task has arrived."""
@@ -261,27 +282,30 @@ class Mesh:
     def task(self, task_id: str) -> TaskView | None:
         """A task's state, or None if its request has not arrived."""
         thread = self._threads.get(task_id)
-        return None if thread is None or not self._counts(thread.request) else self._view(thread)
+        return None if thread is None else self._view(thread)
 
-    def tasks(self) -> Iterator[TaskView]:
-        """All tasks, by the time of their request."""
-        for thread in sorted(self._threads.values(), key=lambda thread: thread.age):
-            if self._counts(thread.request):
-                yield self._view(thread)
+    def tasks(self, *, prefix: str = "", requester: str = "") -> Iterator[TaskView]:
+        """All tasks, those whose ids begin so, or those of one requester; by the time of their request.
+
+        There may be folded meanwhile: what is forgotten is left out.
+        """
+        threads = [thread for thread in self._threads.values() if requester in ("", thread.requester)]
+        for _, task_id in sorted(thread.age for thread in threads if thread.id.startswith(prefix)):
+            if (view := self.task(task_id)) is not None:
+                yield view
 
     def find_task(self, prefix: str) -> TaskView | None:
         """Of the tasks whose ids begin so the one that was requested first."""
-        ages = (thread.age for task_id, thread in self._threads.items() if task_id.startswith(prefix))
-        for _, task_id in sorted(ages):
-            if (view := self.task(task_id)) is not None:
-                return view
-        return None
+        return next(self.tasks(prefix=prefix), None)
 
     def asked_for(self, event: str) -> list[TaskView]:
         """The tasks on behalf of whoever wrote this event, by id."""
         return [view for task_id in sorted(self._asked_for.get(event, ())) if (view := self.task(task_id)) is not None]
 
-    def _view(self, thread: Thread) -> TaskView:
+    def _view(self, thread: Thread) -> TaskView | None:
+        self._use(thread.id)
+        if not self._counts(thread.request):
+            return None
         view = self._views.get(thread.id)
         if view is None:
             view = self._views[thread.id] = thread.derive(self._counts)
@@ -303,9 +327,15 @@ class Mesh:
         peer = self.peers.get(message.sender)
         if peer is None or not peer.addresses:
             return "unbound"
+        return "relayed" if peer.addresses.isdisjoint(self._delivered(message)) else "bound"
+
+    def vouched(self, message: Message) -> bool:
+        """Whether its sender's own address delivered it, or a bridge that the owner names."""
+        return self.binding(message) == "bound" or not self.bridges.isdisjoint(self._delivered(message))
+
+    def _delivered(self, message: Message) -> Iterable[str]:
         # Ids are forgotten as others come, who delivered a request is not.
-        origins = self._origins.get(message.id) or self._shares.carriers(message.id)
-        return "relayed" if peer.addresses.isdisjoint(origins) else "bound"
+        return self._origins.get(message.id) or self._shares.carriers(message.id)
 
     def name_of(self, did: str) -> str:
         """The announced name, or the end of the identity."""
@@ -331,22 +361,12 @@ class Mesh:
                 found[peer.did] = peer
         return [found[did] for did in sorted(found)]
 
-    def direct_address(self, did: str) -> presence.Address | None:
-        """Where a bound peer takes direct messages."""
+    def direct_addresses(self, did: str) -> tuple[presence.Address, ...]:
+        """Where a bound peer takes direct messages, in the order in which it wants them (PRE-4)."""
         peer = self.peers.get(did)
         if peer is None or peer.body is None or not peer.bound:
-            return None
-        for item in peer.body.addresses:
-            if item.uri in peer.addresses and item.device is not UNSET:
-                return item
-        return None
-
-    def rest(self, task_id: str) -> None:
-        """Pack a task, if it is still there. Nothing else changes."""
-        thread = self._threads.get(task_id)
-        if thread is not None:
-            thread.rest()
-            self._views.pop(task_id, None)
+            return ()
+        return tuple(item for item in peer.body.addresses if item.uri in peer.addresses and item.device is not UNSET)
 
     def copy(self) -> Mesh:
         """An independent copy, cheap enough to be taken often: tasks are shared until they change.
@@ -354,13 +374,14 @@ class Mesh:
         Those that did not change since the copy before are packed: what many copies hold takes little room.
         """
         for task_id in self._threads.keys() - self._own:
-            self.rest(task_id)
+            self._rest(task_id)
         self._own.clear()
-        other = Mesh(self.room)
+        other = Mesh(self.room, self.bridges)
         other.peers = {did: peer.copy() for did, peer in self.peers.items()}
         other.presence_changes = self.presence_changes
         other._origins = self._origins.copy()
         other._threads, other._views = self._threads.copy(), self._views.copy()
+        other._awake = self._awake.copy()
         other._unasked = self._unasked.copy(other._origins.forget)
         other._unproven = self._unproven.copy(other._origins.forget)
         other._shares = self._shares.copy()

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import copyreg
-import zlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
+import zstandard
 
 from clawnet_proto.envelope import Envelope
 from clawnet_proto.families import BODIES
 from clawnet_proto.message import Message
+
+_LEVEL = 1  # what is packed most is soon forgotten
+
+
+class _Compression(threading.local):
+    """What a thread packs with: made for each task anew, it would leave holes in the memory of the process."""
+
+    def __init__(self) -> None:
+        self.pack = zstandard.ZstdCompressor(_LEVEL).compress
+        self.unpack = zstandard.ZstdDecompressor().decompress
+
+
+_compression = _Compression()
 
 
 class _Item(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -35,12 +49,13 @@ class Packed:
     __slots__ = ("_data",)
 
     def __init__(self, messages: Iterable[Message]) -> None:
-        items = [_Item(m.id, m.type, m.size, msgspec.Raw(_encode(m.envelope))) for m in messages]
-        self._data = zlib.compress(_encode(items), 1)
+        items = [(m.id, m.type, m.size, m.envelope) for m in messages]
+        # A copy: the original was made in a buffer as large as what went in, which would stay behind as a hole.
+        self._data = bytes(memoryview(_compression.pack(_encode(items))))
 
     def unpack(self) -> list[Message]:
         """Equal messages, in the same order."""
-        items = _decode(zlib.decompress(self._data))
+        items = _decode(_compression.unpack(self._data))
         return [Message(item.id, _ENVELOPES[item.type](item.envelope), item.size) for item in items]
 
 

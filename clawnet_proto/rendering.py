@@ -90,9 +90,14 @@ def _request(body: task.Request, to: str, message: Message) -> str:
     return f"asks{whom}{person}: {what} [{stages}] task {short(message.id)}"
 
 
+def vouched_by(address: str) -> str:
+    """Who says that a person without a key, at this address, said something (TASK-57)."""
+    return "vouched by the homeserver" if address.startswith("matrix:") else "vouched by the person's server"
+
+
 def _person(behalf: Any) -> str:
-    address = str(behalf.address).removeprefix("matrix:u/")
-    return f"{clean(address)} (vouched by the homeserver)"
+    address = str(behalf.address)
+    return f"{clean(address.removeprefix('matrix:u/'))} ({vouched_by(address)})"
 
 
 def _award(body: task.Award, to: str, _message: Message) -> str:

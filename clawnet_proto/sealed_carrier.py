@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from clawnet_proto import PROTOCOL_VERSION, json_text
 from clawnet_proto.errors import LocalProtocolError, RemoteProtocolError
-from clawnet_proto.sealing import SealKey, seal
 from clawnet_proto.specification import LIMITS
+
+if TYPE_CHECKING:
+    from clawnet_proto.sealing import SealKey
 
 
 class SealedCarrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -29,6 +32,8 @@ def seal_carrier(public: str, recipient: str, carrier: bytes) -> bytes:
 
     Raises LocalProtocolError ``size.carrier``, or RemoteProtocolError ``key.invalid`` for a key that cannot be used.
     """
+    from clawnet_proto.sealing import seal  # whoever holds no key spares the memory for what it stands on
+
     data = _encode(SealedCarrier(PROTOCOL_VERSION, public, seal(public, carrier, _info(recipient))))
     if len(data) > LIMITS.carrier_bytes:
         raise LocalProtocolError("size.carrier", f"{len(data)} bytes, sealed")

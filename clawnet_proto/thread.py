@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from clawnet_proto.errors import RemoteProtocolError
+from clawnet_proto.families import task
 from clawnet_proto.families.task_state import TaskView, derive
 from clawnet_proto.message import Message
 from clawnet_proto.packed import Packed
@@ -24,11 +25,13 @@ class Thread:
     whatever others send. Offers are for the requester alone and are no part of the state.
     """
 
-    __slots__ = ("_asleep", "_awarded", "_packed", "_request", "_said", "age", "requester", "size")
+    __slots__ = ("_asleep", "_awarded", "_packed", "_request", "_said", "age", "asked_for", "requester", "size")
 
     def __init__(self, request: Message) -> None:
         self.age = request.envelope.sent_ms, request.id  # what tasks are forgotten by, the least first
         self.requester = request.sender
+        behalf = request.body.on_behalf_of
+        self.asked_for = behalf.event if isinstance(behalf, task.OnBehalfOf) else ""  # the event of a person
         self.size = request.size
         # Asleep, all that was said is packed.
         self._request: Message | None = request

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from bots.homeserver import Homeserver
+from bots.homeserver import Homeserver, configuration
 from tests.matrix_client import Account, MatrixClient
 
 # A shell without job control starts what runs in the background with Ctrl-C switched off, and children inherit that.
@@ -32,7 +32,10 @@ def homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homeserver]
     # A loop of its own: a server is bound to none, and the tests' loops come and go.
     loop = asyncio.new_event_loop()
     try:
-        loop.run_until_complete(server.start())
+        with pytest.MonkeyPatch.context() as patch:
+            # Nobody guesses passwords here, and hundreds of accounts log in.
+            patch.setattr(configuration, "_BCRYPT_ROUNDS", 4)
+            loop.run_until_complete(server.start())
         yield server
         loop.run_until_complete(server.stop())
     finally:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 FRAME_S = 1 / 15
 _WIDE = 110  # columns: with fewer, the panes on the right fold away
 _LEAST = (60, 16)
-_GARBAGE = 50_000  # objects made before circles among them are looked for
+_GARBAGE = 20_000  # objects made before circles among them are looked for
 
 
 class ClawTui(Asking, Saving, Replaying):

@@ -66,6 +66,7 @@ class Choosing(Base):
         self.action_pane("inspector")
 
     def action_raw(self) -> None:
+        self.inspector.turn_to(self.selection)  # it may have been chosen since the last frame
         self.inspector.toggle_raw()
         self.stale()
 

@@ -23,12 +23,13 @@ examples:
   clawtui demo                                    see it in ten seconds: a made-up mesh, really signed
   clawtui --name ada                              beside the agent ada, whose key lets you ask and cancel
   clawtui --homeserver https://matrix.example.org --user @me:example.org --room '#clawnet:example.org'
+  clawtui --hub https://hub.example.org --room clawnet
   clawtui --replay today.jsonl                    travel in time: p plays, [ and ] leap, . and , step
   clawtui record --name ada --output today.jsonl
   clawtui tail --name ada --filter='type:task.* -from:ada'
   clawtui --web demo                              the same in a browser on this machine
 
-Without --homeserver the agent's configuration says which room. An observer only reads. Press ? inside for all keys.
+Without --homeserver or --hub an agent's configuration says which room. An observer only reads. Press ? for all keys.
 
 exit status: 0 done, 1 the recording is damaged, 2 wrong usage or configuration, 3 the room cannot be watched,
 130 interrupted"""
@@ -85,7 +86,8 @@ def _source_options(target: argparse.ArgumentParser, *, replay: bool = True) -> 
     group.add_argument("--config", metavar="FILE", help="another configuration file of it")
     group.add_argument("--homeserver", metavar="URL", help="observe with an account of its own, at this Matrix server")
     group.add_argument("--user", metavar="@USER:SERVER", help="that account; CLAWNET_MATRIX_PASSWORD or a prompt")
-    group.add_argument("--room", metavar="ROOM", help="alias, id or URI; of a recording its URI")
+    group.add_argument("--hub", metavar="URL", help="observe at this hub, where reading takes no account")
+    group.add_argument("--room", metavar="ROOM", help="alias, id or URI; at a hub its name; of a recording its URI")
     if replay:
         group.add_argument(
             "--replay", metavar="FILE", help="a recording instead of a live room; --name opens what was sealed to it"
@@ -169,6 +171,7 @@ def _source(options: argparse.Namespace) -> Source:
             config=options.config or "",
             homeserver=options.homeserver or "",
             user=options.user or "",
+            hub=options.hub or "",
             room=options.room or "",
         ),
         prompt=_prompt,

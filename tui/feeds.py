@@ -15,6 +15,7 @@ from tui.arrivals import Arrival
 from tui.model import Model
 from tui.player import Player
 from tui.recording import Recording
+from tui.sharing import share_names
 from tui.sources import Key, Link, Source
 from tui.verifier import Verifier
 
@@ -22,9 +23,12 @@ log = logging.getLogger(__name__)
 
 # Folding in slices keeps keys and drawing prompt while a long history comes in.
 _SLICE_S = 0.002
-_GATHER_S = 0.1  # what comes at once is folded at once: waking up costs more than a fold
+# What comes at once is folded at once: waking up costs more than a fold. The more comes, the longer that may take.
+_GATHER_S, _GATHER_LONG_S = 0.1, 0.5
+_LIVELY = 50  # arrivals within the shorter time, more than anybody reads
+_ENOUGH = 500  # arrivals that are waited for no longer
 _ADVANCE_S = 0.02
-_WAITING_MOST = 2000  # arrivals: a source that can wait is asked to
+_WAITING_MOST = 1000  # arrivals: a source that can wait is asked to
 
 
 class Feed(Protocol):
@@ -35,7 +39,7 @@ class Feed(Protocol):
 
     @property
     def model(self) -> Model:
-        """The state now; another object after a leap in time."""
+        """The state now; another object after a leap in time, or when the room was replaced by another."""
 
     @property
     def key(self) -> Key | None:
@@ -61,6 +65,7 @@ class LiveFeed:
         self._clock = clock
         self._model = Model(room=room, me=source.key.did if source.key else "")
         self._delivered: list[Arrival] = []  # not handed on for checking yet
+        self._former = 0  # arrivals of a room that was replaced, which are still to be checked
         self._eased = asyncio.Event()  # no more is waiting than is good
         self._eased.set()
 
@@ -79,7 +84,7 @@ class LiveFeed:
         return self._model.arrivals()
 
     async def run(self) -> None:
-        loop, woken, idle = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+        loop, woken, idle, enough = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event(), asyncio.Event()
         idle.set()
 
         def ready() -> None:
@@ -89,20 +94,21 @@ class LiveFeed:
         verifier = Verifier(self.source.key, ready)
 
         def deliver(arrivals: Sequence[Arrival]) -> None:
-            if self.source.room:
-                self._model.enter(self.source.room)
+            self._enter()
             idle.clear()
             self._model.expect(arrivals)
             self._delivered += arrivals
             if self._model.waiting > _WAITING_MOST:
                 self._eased.clear()
+            if self._model.waiting >= _ENOUGH:
+                enough.set()
             woken.set()
 
         async def eased() -> None:
             await self._eased.wait()
 
         receiving = asyncio.ensure_future(self.source.run(deliver, self._told, eased))
-        folding = asyncio.ensure_future(self._fold(verifier, woken, idle))
+        folding = asyncio.ensure_future(self._fold(verifier, woken, idle, enough))
         try:
             await asyncio.wait((receiving, folding), return_when=asyncio.FIRST_COMPLETED)
             if not folding.done():
@@ -116,20 +122,34 @@ class LiveFeed:
             await asyncio.gather(receiving, folding, return_exceptions=True)
             verifier.close()
 
+    def _enter(self) -> None:
+        """The model is of the room that the source watches: where that was replaced by another, all begins anew."""
+        room, known = self.source.room, self._model.room
+        if room and known and room != known:
+            self._former += self._model.waiting
+            self._model = Model(room=room, me=self._model.me)
+        elif room:
+            self._model.enter(room)
+
     def _told(self, link: Link) -> None:
-        self.link = link
+        self._enter()
+        self.title, self.link = self.source.title, link
         self._model.changes += 1
 
-    async def _fold(self, verifier: Verifier, woken: asyncio.Event, idle: asyncio.Event) -> None:
+    async def _fold(self, verifier: Verifier, woken: asyncio.Event, idle: asyncio.Event, enough: asyncio.Event) -> None:
         while True:
             await woken.wait()
             woken.clear()
-            verifier.submit(self._delivered)
-            self._delivered = []
+            enough.clear()
+            came, self._delivered = self._delivered, []
+            verifier.submit(came)
             end = time.perf_counter() + _SLICE_S
             while (checked := verifier.take()) is not None:
                 try:
-                    self._model.fold(checked)
+                    if self._former:
+                        self._former -= 1
+                    else:
+                        self._model.fold(share_names(checked))
                 except Exception:
                     # A fault of ours must not let one message hide all that follow.
                     log.exception("%s from %s", checked.arrival.event_id, checked.arrival.sender)
@@ -139,7 +159,9 @@ class LiveFeed:
                     end = time.perf_counter() + _SLICE_S
             self._ease(idle)
             if not self._model.waiting:
-                await asyncio.sleep(_GATHER_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_GATHER_LONG_S if len(came) >= _LIVELY else _GATHER_S):
+                        await enough.wait()
 
     def _ease(self, idle: asyncio.Event) -> None:
         if self._model.waiting <= _WAITING_MOST:

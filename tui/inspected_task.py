@@ -8,6 +8,7 @@ from msgspec import UNSET
 
 from clawnet_proto.families.task import Parameters
 from clawnet_proto.families.task_state import AttemptView, StageView, TaskView
+from clawnet_proto.rendering import vouched_by
 from tui.glyphs import Glyphs
 from tui.inspection import data_lines, moment
 from tui.judge import Judge
@@ -51,7 +52,7 @@ def _task(row: TaskRow, now_ms: int, judge: Judge, glyphs: Glyphs) -> tuple[Line
         _state(row.state, glyphs),
         *fields(
             Line(label="asked by", text=_named(judge, row.requester), link=Link("agent", row.requester)),
-            ("for", f"{address_of(row.on_behalf_of)}, vouched by the homeserver" if row.on_behalf_of else ""),
+            ("for", f"{address_of(row.on_behalf_of)}, {vouched_by(row.on_behalf_of)}" if row.on_behalf_of else ""),
             ("asked", moment(row.asked_ms, now_ms)),
             ("ended", moment(row.ended_ms, now_ms)),
             ("outcome", cell(row.outcome, 400, pad=False)),

@@ -25,8 +25,8 @@ PROOFS: Final[Mapping[Verdict, str]] = {
     "bound": "The signature holds, and the message came from an account that is proven to be its sender's own.",
     "unbound": "The signature holds, but no announce from an account of its own names this key yet: "
     "it is known what was signed, not who it is.",
-    "relayed": "The signature holds, but somebody else's account delivered the message: "
-    "it is shown, and nobody acts on it.",
+    "relayed": "The signature holds, but no account that is proven to be its sender's own delivered the message: "
+    "it is shown, and nobody acts on it as long as that is so.",
     "invalid": "It was refused and counts for nothing.",
     "unopened": "It is sealed to somebody else, or encrypted: without its key nobody can read it, nor check who "
     "signed it.",

@@ -24,11 +24,10 @@ from tui.grounds import Grounds
 from tui.task_rows import TaskRows
 from tui.views import AgentRow, Counts, EdgeRow, Entry, Pulse, Snapshot, TaskRow, Verdict
 
-HISTORY = 2000  # lines of the timeline that can be scrolled back to
+HISTORY = 1000  # lines of the timeline that can be scrolled back to
 PULSE_MS = 1500
 _PULSES = 256
 _EARLY = 1000
-_REST_AFTER = 2000  # messages; a task that did not change since is packed, and takes a quarter of the room
 _HISTORY_BYTES = 32 << 20  # of raw events, whatever their number
 _PENDING_SHOWN = 50
 _UNREAD_PLACE = -1  # of what an event holds that is still encrypted: what it says may come later
@@ -56,7 +55,6 @@ class Model:
         self._heard: dict[str, int] = {}  # did -> when we last received something of it
         self._grounds = Grounds()
         self._task_rows = TaskRows(me)
-        self._changed: OrderedDict[str, int] = OrderedDict()  # task awake -> count of messages when it last changed
         self._once: OrderedDict[tuple[str, int], None] = OrderedDict()  # lines that are no messages, shown already
         self._seq = 0
         self._tally = _Tally()
@@ -134,7 +132,6 @@ class Model:
             self._tally.invalid += 1
             return
         self._tally.messages += 1
-        self._rest()
         if self.mesh.binding(message) != "relayed":
             self._note(entry, message)
 
@@ -148,24 +145,9 @@ class Model:
             task_id = message.id if message.type == "task.request" else str(message.envelope.thread)
             if self.mesh.has_task(task_id):
                 self._task_rows.touch(task_id, received_ms)
-                self._changed[task_id] = self._tally.messages
-                self._changed.move_to_end(task_id)
         self._grounds.keep(message, entry.arrival, self.mesh, self._task_rows.listed())
         to = present(message.envelope.recipients, ("",))[0]  # "" is everybody
         self._pulses.append(Pulse(message.sender, to, message.type, received_ms))
-
-    def _rest(self) -> None:
-        """Pack the tasks that have been silent long, unless they are listed."""
-        count = self._tally.messages
-        while self._changed:
-            task_id, since = next(iter(self._changed.items()))
-            if count - since < _REST_AFTER:
-                return
-            del self._changed[task_id]
-            if task_id in self._task_rows.listed():
-                self._changed[task_id] = count
-            else:
-                self.mesh.rest(task_id)
 
     def _refuse(self, arrival: Arrival, index: int, error: RemoteProtocolError) -> None:
         if not self._is_new(arrival, index):
@@ -281,7 +263,6 @@ class Model:
         other._early = self._early.copy()
         other._heard = dict(self._heard)
         other._task_rows = self._task_rows.copy()
-        other._changed = self._changed.copy()
         other._seq = self._seq
         other._tally = msgspec.structs.replace(self._tally)
         return other

@@ -196,9 +196,9 @@ def _sparse(canvas: Canvas, lines: list[tuple[Cell, Cell]]) -> tuple[int, int]:
 
 
 def _draw_flow(canvas: Canvas, way: list[tuple[int, int]], now_ms: int) -> None:
+    """Drops that go on by the width of a cell: work flows for minutes, and every step of it has to be drawn."""
     wide = canvas.grain.wide
-    spacing = _SPACING * wide
-    for head in range(now_ms * _SPEED * wide // 1000 % spacing, len(way), spacing):
+    for head in range(now_ms * _SPEED // 1000 % _SPACING * wide, len(way), _SPACING * wide):
         for x, y in way[max(0, head - _DROP * wide) : head]:
             canvas.dot(x, y, "flow")
 

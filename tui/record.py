@@ -33,6 +33,7 @@ class Progress(msgspec.Struct):
     path: Path
     events: int = 0
     bytes: int = 0  # of the events, without what a line adds
+    rooms: list[str] = []  # the room that was recorded, by its URI, and those that took its place
     link: Link = Link("connecting")
 
 
@@ -57,6 +58,8 @@ async def record(
                 failures.append(error)
                 stop.set()
                 return
+            if source.room and source.room not in progress.rooms:
+                progress.rooms.append(source.room)
             progress.events += 1
             progress.bytes += len(arrival.event)
 
@@ -95,6 +98,8 @@ def main(options: argparse.Namespace, open_source: Callable[[argparse.Namespace]
     finally:
         if progress.events:
             _tell(f"{_state(progress)}. Watch it again: clawtui --replay {progress.path}")
+            for room in progress.rooms[1:]:
+                _tell(f"It went on in the room that took its place: clawtui --replay {progress.path} --room {room}")
     if progress.events:
         return _OK
     _tell(f"Nothing arrived, so there is no {progress.path}.")

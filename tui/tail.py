@@ -44,7 +44,11 @@ class Lines:
         self._as_json = as_json
         self._key = key
         self._now_ms = 0
-        self._model = Model(room=room, me=key.did if key else "", history=LIMITS.carriers_per_event)
+        self._begin(room)
+
+    def _begin(self, room: str) -> None:
+        me = self._key.did if self._key else ""
+        self._model = Model(room=room, me=me, history=LIMITS.carriers_per_event)
         self._context = Context(
             name_of=self._model.mesh.name_of,
             verdict_of=self._model.verdict,
@@ -53,7 +57,9 @@ class Lines:
         )
 
     def enter(self, room: str) -> None:
-        """This is the room, if it is not known yet."""
+        """This is the room from here on: where it replaced another, nothing is known of it yet."""
+        if self._model.room not in ("", room):
+            self._begin(room)
         self._model.enter(room)
 
     def of(self, arrival: Arrival) -> Iterator[str]:
@@ -92,13 +98,16 @@ class Lines:
 
 async def tail(source: Source, lines: Lines, out: TextIO, *, told: Callable[[Link], None]) -> None:
     """Print what a source delivers until it ends. Raises SourceError, and OSError if nobody reads any more."""
-    waiting: asyncio.Queue[Sequence[Arrival] | None] = asyncio.Queue()
-    running = asyncio.ensure_future(source.run(waiting.put_nowait, told, waiting.join))
+    waiting: asyncio.Queue[tuple[str, Sequence[Arrival]] | None] = asyncio.Queue()  # with the room it came to
+    running = asyncio.ensure_future(
+        source.run(lambda arrivals: waiting.put_nowait((source.room, arrivals)), told, waiting.join)
+    )
     running.add_done_callback(lambda _: waiting.put_nowait(None))
     try:
-        while (arrivals := await waiting.get()) is not None:
-            if source.room:
-                lines.enter(source.room)
+        while (came := await waiting.get()) is not None:
+            room, arrivals = came
+            if room:
+                lines.enter(room)
             _print(arrivals, lines, out)
             waiting.task_done()
         running.result()

@@ -11,7 +11,7 @@ from tui.arrivals import Arrival, Checked
 from tui.checking import check
 from tui.sources import Key
 
-_MANY = 500  # arrivals that wait: more than come in a moment of a lively room
+_MANY = 800  # arrivals that wait: more than come in a moment of a lively room
 _CHUNK = 200  # arrivals, some milliseconds of work
 _UNDER_WAY = 2  # chunks: while one is checked the next is on its way
 

@@ -98,7 +98,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     requester: str
     ours: bool
     privacy: str
-    on_behalf_of: str = ""  # the address the homeserver vouches for
+    on_behalf_of: str = ""  # the address that a server vouches for
     stages: tuple[StageRow, ...] = ()
     asked_ms: int = 0
     ended_ms: int = 0  # 0: it has not ended

@@ -93,8 +93,14 @@ class Context(Protocol):
     @property
     def models(self) -> Sequence[Model]: ...
 
-    @property
-    def address(self) -> Address: ...
+    def addresses(self, room: str) -> tuple[Address, ...]:
+        """Where we are in a room."""
+
+    def address_towards(self, address: Address) -> Address:
+        """What we say to this address comes from there."""
+
+    def direct_address(self, room: str, did: str) -> Address | None:
+        """Where a peer takes direct messages that we can reach, None if there is no such address (PRE-4)."""
 
     @property
     def clock_fault(self) -> str:
@@ -110,6 +116,9 @@ class Context(Protocol):
 
     def live_peers(self, room: str) -> Sequence[Peer]:
         """Whom a room can count upon, by did: bound, live, and joined to it (spec/06-presence.md)."""
+
+    def hearing(self, room: str, address: str) -> Sequence[Peer]:
+        """Those of the live peers that hear what is said at this address."""
 
     def has_left(self, room: str, did: str) -> bool:
         """Whether a peer that took part in a room of ours is not joined to it any more."""
@@ -135,8 +144,8 @@ class Context(Protocol):
     def post_again(self, message: Message, to: Address) -> None:
         """Send a message of the key in use once more, directly; an announce with its rotation ahead of it."""
 
-    def say(self, room: str, text: str, *, root: str, mention: str = "") -> None:
-        """Plain words for people, in a thread."""
+    def say(self, room: str, text: str, *, root: str = "", conversation: str = "", mention: str = "") -> None:
+        """Plain words for people, in the thread of a root event or of a conversation."""
 
     def notify(self, event: AnyEvent) -> None: ...
 

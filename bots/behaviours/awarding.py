@@ -319,7 +319,7 @@ async def _store(context: Context, errand: Errand, place: Place) -> None:
             del errand.parcels[place]  # it has gone: somebody else is chosen
         else:
             errand.parcels[place] = await long_texts.store_sealed(
-                context.artifacts, errand.secrets[source], announce.seal_key, info
+                context, errand.room, did, errand.secrets[source], announce.seal_key, info
             )
     except Unavailable as error:
         errand.parcels[place] = error

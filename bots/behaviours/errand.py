@@ -93,7 +93,7 @@ class Errand(msgspec.Struct, kw_only=True):
             if current is None or current.state == "awarded":
                 continue
             progress = mesh.progress(view.id, name, current.number)
-            bound = progress is not None and mesh.binding(progress) == "bound"
+            bound = progress is not None and mesh.vouched(progress)
             key, sign = (name, current.number), (current.state, progress.id if progress and bound else "")
             if sign != self.signs.get(key):
                 self.signs[key] = sign
@@ -116,12 +116,12 @@ class Errand(msgspec.Struct, kw_only=True):
         )
 
     def accepted(self, context: Context, stage: StageView) -> Message | None:
-        """The stage's result, if the executor's own account delivered it and it can be read.
+        """The stage's result, if it may be acted upon and can be read.
 
         One whose artifact is not fetched is as if it had not arrived yet (ART-7).
         """
         result = stage.accepted
-        if result is None or context.mesh(self.room).binding(result) != "bound":
+        if result is None or not context.mesh(self.room).vouched(result):
             return None
         if result.body.artifact is not UNSET:
             return result if result.id in self.texts else None

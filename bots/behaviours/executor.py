@@ -158,7 +158,7 @@ class ExecutorBehaviour:
             return
         if view.requester != message.sender or current.state != "awarded" or view.finished:
             return
-        if self._context.mesh(room).binding(view.request) != "bound":
+        if not self._context.mesh(room).vouched(view.request):
             return
         generated = stage.spec.parameters.max_tokens if stage.spec.kind in ("generate", "chat") else 0
         if refusal := self._refusal(view, received.address) or self._inability(stage.spec):
@@ -347,7 +347,7 @@ class ExecutorBehaviour:
     def _post_direct(self, job: Job, body: task.Start | task.Progress) -> None:
         job.heard_ms = self._context.monotonic_ms()
         requester = job.award.sender
-        if self._context.mesh(job.room).direct_address(requester) is None:
+        if self._context.direct_address(job.room, requester) is None:
             return
         self._context.post(
             job.room,

@@ -78,7 +78,8 @@ class HandshakeBehaviour:
         """Say hello unless that was done lately. False if the peer cannot be reached directly."""
         context = self._context
         now = context.monotonic_ms()
-        if did == context.identity.did or context.mesh(room).direct_address(did) is None:
+        to = context.direct_address(room, did)
+        if did == context.identity.did or to is None:
             return False
         tried = self._tried_ms.get((room, did))
         if tried is not None and now - tried < again_ms:
@@ -87,9 +88,11 @@ class HandshakeBehaviour:
         session = _Session(room=room, peer=did, machine=handshake.Handshake(VERSIONS))
         session.machine.send_hello(now)
         # The announce goes first: it binds the address that the hello comes from.
-        self._send_announce(room, context.mesh(room).direct_address(did))
-        hello = handshake.Hello(versions=VERSIONS, address=context.address)
-        message = context.post(room, hello, lifetime_ms=_LIFETIME_MS, recipients=[did], posting=Posting(priority=2))
+        self._send_announce(room, to)
+        hello = handshake.Hello(versions=VERSIONS, address=context.address_towards(to))
+        message = context.post(
+            room, hello, lifetime_ms=_LIFETIME_MS, recipients=[did], posting=Posting(to=to, priority=2)
+        )
         session.ours = message.id
         self._keep(message.id, session)
         return True
@@ -129,7 +132,7 @@ class HandshakeBehaviour:
         self._send_announce(room, hello.address)
         accept = context.post(
             room,
-            handshake.Accept(version=version, versions=VERSIONS, address=context.address),
+            handshake.Accept(version=version, versions=VERSIONS, address=context.address_towards(hello.address)),
             lifetime_ms=_LIFETIME_MS,
             recipients=[message.sender],
             thread=message.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bots.artifacts import Artifacts, Unavailable
+from bots.behaviours import Context
 from clawnet_proto import base64url
 from clawnet_proto.artifact import Artifact
 from clawnet_proto.errors import RemoteProtocolError
@@ -10,9 +11,9 @@ from clawnet_proto.sealed_text import Secret, unseal
 from clawnet_proto.sealing import SealKey
 
 
-async def store(artifacts: Artifacts, text: str) -> Artifact:
-    """Store a public text. Raises Unavailable."""
-    return await artifacts.put(text.encode())
+async def store(context: Context, room: str, did: str, text: str) -> Artifact:
+    """Store a public text for a peer in a room. Raises Unavailable."""
+    return await context.artifacts.put(room, _address(context, room, did), text.encode())
 
 
 async def fetch(artifacts: Artifacts, artifact: Artifact, expected_digest: str, most: int) -> str:
@@ -26,10 +27,12 @@ async def fetch(artifacts: Artifacts, artifact: Artifact, expected_digest: str, 
     raise Unavailable("The artifact is not the text that was promised.")
 
 
-async def store_sealed(artifacts: Artifacts, secret: Secret, public: str, info: str) -> Artifact:
-    """Store a text sealed to somebody. Raises Unavailable, or RemoteProtocolError for a key that is none."""
+async def store_sealed(context: Context, room: str, did: str, secret: Secret, public: str, info: str) -> Artifact:
+    """Store a text sealed to a peer in a room. Raises Unavailable, or RemoteProtocolError for a key that is none."""
     # Of what is stored, everybody may know the bytes.
-    return await artifacts.put(base64url.decode(secret.sealed_to(public, info)))
+    return await context.artifacts.put(
+        room, _address(context, room, did), base64url.decode(secret.sealed_to(public, info))
+    )
 
 
 async def fetch_sealed(
@@ -45,3 +48,8 @@ async def fetch_sealed(
     if len(secret.text.encode(errors="replace")) > most:
         raise Unavailable(f"The artifact holds more than {most} bytes of text.")
     return secret
+
+
+def _address(context: Context, room: str, did: str) -> str:
+    to = context.direct_address(room, did)
+    return "" if to is None else to.uri

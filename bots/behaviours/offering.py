@@ -120,7 +120,7 @@ class Offering:
         ]
         for stage in stages:
             del item.due_ms[stage.id]
-        reachable = self._context.mesh(item.room).direct_address(view.requester) is not None
+        reachable = self._context.direct_address(item.room, view.requester) is not None
         if reachable and self._offers_to.take(item.address, 1, monotonic_ms) and self._offers.take(1, monotonic_ms):
             self._context.post(
                 item.room,

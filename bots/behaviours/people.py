@@ -71,7 +71,7 @@ class PeopleBehaviour:
         self._strangers = Bucket(context.config.people.questions_per_minute_strangers, context.monotonic_ms())
         self._declined_ms: dict[str, int] = {}
         self._complaints = Complaints(log, context.monotonic_ms)
-        self._taken: dict[str, str] = {}  # tasks for questions that addressed nobody: the question's event
+        self._taken: dict[str, Question] = {}  # tasks for questions that addressed nobody
 
     @property
     def waiting(self) -> int:
@@ -157,12 +157,12 @@ class PeopleBehaviour:
     def _yield_doubles(self) -> None:
         """Two agents took one question that addressed nobody: who has answered it stands, else who ranks better."""
         me = self._context.identity.did
-        for task_id, event in list(self._taken.items()):
+        for task_id, question in list(self._taken.items()):
             if task_id not in self._requester.open_tasks():
                 del self._taken[task_id]
                 continue
-            room = self._requester.room_of(task_id)
-            order = ranked(event, self._agents(room))
+            room, event = question.room, question.event_id
+            order = ranked(event, self._agents(room, question.address))
             better = order[: order.index(me)] if me in order else order
             others = (view for view in self._requests_for(room, event) if view.requester != me)
             if any(view.close is not None or view.requester in better for view in others):
@@ -176,7 +176,7 @@ class PeopleBehaviour:
         for view in mesh.asked_for(event):
             # One that is out of time is worked on by nobody.
             stands = view.state not in ("failed", "canceled") and (view.close or is_in_time(view.request, now))
-            if stands and mesh.binding(view.request) == "bound":
+            if stands and mesh.vouched(view.request):
                 found.append(view)
         return found
 
@@ -192,7 +192,7 @@ class PeopleBehaviour:
         if mine is not None:
             return mine
         room, event_id = pending.question.room, pending.question.event_id
-        order = ranked(event_id, self._agents(room))
+        order = ranked(event_id, self._agents(room, pending.question.address))
         me = self._context.identity.did
         if me not in order:
             return False
@@ -213,8 +213,9 @@ class PeopleBehaviour:
         view = self._find(pending)
         return None if view is None else view.requester == self._context.identity.did
 
-    def _agents(self, room: str) -> list[Peer]:
-        live = self._context.live_peers(room)
+    def _agents(self, room: str, person: str) -> list[Peer]:
+        """The agents that hear a person."""
+        live = self._context.hearing(room, person)
         return [peer for peer in live if peer.body is not None and peer.body.kind != "human"]
 
     def _serve(self, pending: _Pending) -> None:
@@ -261,14 +262,16 @@ class PeopleBehaviour:
         if not text:
             self._answer(pending, "What shall I ask? Write: !claw ask QUESTION")
             return
-        announces = [peer.body for peer in self._agents(question.room) if peer.body is not None]
+        announces = [peer.body for peer in self._context.live_peers(question.room) if peer.body is not None]
         kind = pipelines.kind_for(announces)
         task_id = self._requester.request(
             Order(
                 room=question.room,
                 title=clean(text, limit=200),
                 inputs={pipelines.QUESTION: text},
-                stages=pipelines.build(("draft", "critique", "revise"), kind),
+                stages=pipelines.build(
+                    ("draft", "critique", "revise"), kind, max_tokens=self._context.config.requests.max_tokens
+                ),
                 on_behalf_of=task.OnBehalfOf(
                     address=question.address, event=question.event_id, text_digest=digest(question.words.body.encode())
                 ),
@@ -276,7 +279,7 @@ class PeopleBehaviour:
             )
         )
         if not pending.addressed:
-            self._taken[task_id] = question.event_id
+            self._taken[task_id] = question
 
     def _peers(self, pending: _Pending) -> None:
         lines = []

@@ -197,7 +197,7 @@ class PresenceBehaviour:
             description=agent.description or UNSET,
             software=f"clawbot/{__version__}",
             versions=(PROTOCOL_VERSION,),
-            addresses=(context.address,),
+            addresses=context.addresses(room),
             next_key_digest=context.identity.next_key_digest,
             seal_key=context.identity.seal.public,
             capabilities=tuple(sorted(kinds)),

@@ -112,9 +112,8 @@ class RequesterBehaviour:
         """Take up unfinished tasks of an earlier run, from the fold alone; of finished ones no plain text is kept."""
         kept = self._context.store.facts("secrets ")
         for room in self._context.rooms():
-            for view in self._context.mesh(room.uri).tasks():
-                if view.requester == self._context.identity.did:
-                    self._take_up(room.uri, view)
+            for view in self._context.mesh(room.uri).tasks(requester=self._context.identity.did):
+                self._take_up(room.uri, view)
                 if view.finished and _secrets_key(room.uri, view.id) in kept:
                     self._context.store.forget_fact(_secrets_key(room.uri, view.id))
 
@@ -222,7 +221,8 @@ class RequesterBehaviour:
             self._show(errand, body, body.offset, errand.progress_text(self._context, body), now)
         elif isinstance(body, task.Result) and body.media_type == "text/plain":
             # What the last progress did not carry any more.
-            if errand.accepted(self._context, stage) is message:
+            accepted = errand.accepted(self._context, stage)
+            if accepted is not None and accepted.id == message.id:
                 self._show(errand, body, 0, errand.text_of(message), now)
         elif isinstance(body, task.Ask):
             self._context.notify(TaskQuestion(at_ms=now, task=errand.id, stage=body.stage, text=body.question))
@@ -240,10 +240,10 @@ class RequesterBehaviour:
 
     def _pass_on(self, errand: Errand, view: TaskView, question: str) -> None:
         """A question of an executor goes to the person the task is for."""
-        person, root = _person(view.request.body), self._context.store.thread_root(errand.id)
-        if person and root:
+        person = _person(view.request.body)
+        if person:
             text = f"{clean(question)}\nWrite: !claw answer {short(errand.id)} YOUR ANSWER"
-            self._context.say(errand.room, text, root=root, mention=person)
+            self._context.say(errand.room, text, conversation=errand.id, mention=person)
 
     # -- what is due -----------------------------------------------------------------------------------------
 
@@ -295,7 +295,7 @@ class RequesterBehaviour:
             result = stage.accepted
             if result is None or result.body.artifact is UNSET or result.id in errand.texts:
                 continue
-            if self._context.mesh(errand.room).binding(result) != "bound":
+            if not self._context.mesh(errand.room).vouched(result):
                 continue
             if result.id not in errand.fetches:
                 errand.fetches[result.id] = self._context.spawn(self._fetch(errand, result))

@@ -71,15 +71,17 @@ class StageOutput:
     async def _post_stored(self) -> bool:
         """Whether the text could be stored as an artifact; a room without a chunk store gets it cut."""
         job, output = self._job, self._output
-        artifacts = self._context.artifacts
+        context, requester = self._context, job.award.sender
         try:
-            if is_sealed(self._context, self._job):
+            if is_sealed(context, job):
                 secret = sealed.Secret.of(output.text)
                 info = sealed.output_info(job.task, job.stage, job.attempt)
-                artifact = await long_texts.store_sealed(artifacts, secret, seal_key(self._context, self._job), info)
+                artifact = await long_texts.store_sealed(
+                    context, job.room, requester, secret, seal_key(context, job), info
+                )
                 output_digest = secret.digest
             else:
-                artifact = await long_texts.store(artifacts, output.text)
+                artifact = await long_texts.store(context, job.room, requester, output.text)
                 output_digest = artifact.digest
         except Unavailable as error:
             log.warning("the output of %s of task %s is cut: %s", job.stage, short(job.task), error)

@@ -36,6 +36,8 @@ examples:
   clawbot run --homeserver https://matrix.example.org --user @ada:example.org --room '#clawnet:example.org'
   CLAWNET_MATRIX_PASSWORD=... clawbot run --name ada --record today.jsonl
   clawbot run --name ada --health 9464 --log-format json
+  clawbot run --name ada --lan
+  clawbot run --name ada --activitypub https://agent.example.org
 
 SIGTERM or Ctrl-C stops it politely: what runs is finished within limits.grace_seconds, the rest is handed back.
 A second one ends it at once.""",
@@ -47,7 +49,16 @@ examples:
     "peers": """\
 examples:
   clawbot peers
-  clawbot discover --all --json""",
+  clawbot peers --all --json""",
+    "discover": """\
+examples:
+  clawbot discover
+  clawbot discover --seconds 10 --json
+  clawbot discover --interface wlan0
+
+It needs no agent and no keys. Each node found must prove its key; what is shown of it is signed by that key.
+
+exit status: 0 if somebody is there, 1 if nobody is, 3 if this machine is in no local network""",
     "tasks": """\
 examples:
   clawbot tasks
@@ -91,12 +102,29 @@ examples:
 
 exit status: 0 all passed, 1 some did not, 2 wrong usage, vectors that are missing or changed, or a testee that cannot
 be started, 3 a testee that gives no answer, 130 interrupted""",
+    "actor": """\
+examples:
+  clawbot actor --name ada
+  clawbot actor --activitypub https://agent.example.org --json
+  clawbot run --name ada --activitypub https://agent.example.org --follow @bert@agent.example.net
+
+A reverse proxy serves https at that URL, and passes everything on to activitypub.listen (127.0.0.1:8480), with the
+header Host as it is. docs/activitypub.md has it step by step.""",
     "hub": """\
 examples:
   clawbot hub --directory ./hub
   clawbot hub --directory ./hub --listen 0.0.0.0:443 --url https://hub.example.org --certificate c.pem --key k.pem
   clawbot hub --directory ./hub --listen 127.0.0.1:8700 --url https://hub.example.org --behind-proxy
   curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8700/rooms/clawnet""",
+    "bridge": """\
+examples:
+  clawbot bridge --homeserver https://matrix.example.org --user @bridge:example.org --room '#clawnet:example.org' \\
+      --hub https://hub.example.org
+  clawbot bridge --lan --hub https://hub.example.org
+  CLAWNET_MATRIX_PASSWORD=... clawbot bridge --name north --json --health 9465
+
+The room's home is Matrix if there is a homeserver, else the local network, else the hub. The bridge's account, its
+keys and its queue are its own. SIGTERM or Ctrl-C stops it; what is queued goes at the next start.""",
     "homeserver": """\
 examples:
   clawbot homeserver --directory ./hs --user ada --user bert --room clawnet
@@ -141,13 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--log-format", default=None, choices=("text", "json"), help="for people, or one object a line (default: text)"
     )
-    run.add_argument(
-        "--health",
-        type=int,
-        default=None,
-        metavar="PORT",
-        help="tell /health, /ready and /metrics on this port of 127.0.0.1; 0 finds a free one (default: nowhere)",
-    )
+    _health_option(run)
 
     ask = command("ask", "ask", "ask the mesh and stream the answer")
     ask.add_argument("question", help="the question; - reads it from standard input")
@@ -155,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--model", default="", help="only this model")
     ask.add_argument("--to", default="", metavar="PEER", help="ask one peer, by name or did")
     ask.add_argument("--private", action="store_true", help="seal question and answer to the agents that run it")
-    ask.add_argument("--max-tokens", type=int, default=64, help="most tokens of each stage (default: 64)")
+    ask.add_argument("--max-tokens", type=int, help="most tokens of each stage (default: requests.max_tokens)")
     ask.add_argument("--timeout", type=int, default=900, metavar="SECONDS", help="give up after (default: 900)")
     group = ask.add_argument_group("preferences", "whom you would rather have, if they offer; each repeatable")
     group.add_argument("--prefer-role", action="append", default=[], metavar="ROLE", help="agents with this role")
@@ -164,9 +186,15 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--prefer-peer", action="append", default=[], metavar="PEER", help="this agent, by name or did")
     ask.add_argument("--trace", action="store_true", help="show every message with its signature verdict")
     _session_options(ask)
-    peers = command("peers", "look", "show who is there and what they can do", aliases=["discover"])
+    peers = command("peers", "look", "show who is there and what they can do")
     peers.add_argument("--all", action="store_true", help="also those who left, expired or are unbound")
     _session_options(peers)
+    discover = command("discover", "discover", "find agents on the local network")
+    discover.add_argument("--seconds", type=float, default=3.0, help="how long to listen (default: 3)")
+    discover.add_argument(
+        "--interface", action="append", default=[], metavar="NAME", help="only on this one; repeatable (default: all)"
+    )
+    discover.add_argument("--json", action="store_true", help="one JSON object a line")
     tasks = command("tasks", "look", "show the tasks of the rooms", aliases=["task"])
     tasks.add_argument("task", nargs="?", default="", help="the beginning of a task id")
     _session_options(tasks)
@@ -231,6 +259,9 @@ def _parser() -> argparse.ArgumentParser:
     conformance.add_argument("--junit", default=None, metavar="FILE", help="write the results as JUnit XML too")
     conformance.add_argument("--json", action="store_true", help="one JSON object a vector, and one for the whole")
 
+    actor = command("actor", "actor", "show the handle by which the fediverse finds the agent")
+    _session_options(actor)
+
     hub = command("hub", "hub", "run a hub: rooms over plain HTTP, for where there is no Matrix")
     hub.add_argument("--directory", required=True, help="where it keeps everything")
     hub.add_argument("--listen", default="127.0.0.1:8700", metavar="ADDRESS:PORT", help="default: 127.0.0.1:8700")
@@ -238,8 +269,30 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--behind-proxy", action="store_true", help="the client is the last address in X-Forwarded-For")
     hub.add_argument("--certificate", default=None, metavar="PEM", help="serve https with this certificate")
     hub.add_argument("--key", default=None, metavar="PEM", help="its key, if it is not in the same file")
+    hub.add_argument(
+        "--files",
+        type=_megabytes,
+        default=1024,
+        metavar="MB",
+        help="space for outputs too long for a message, each kept for a day; 0: none (default: 1024)",
+    )
     hub.add_argument("--ban", action="append", default=[], metavar="DID", help="do not serve this key; repeatable")
     hub.add_argument("--json", action="store_true", help="one JSON object once it is ready")
+
+    bridge = command("bridge", "bridge", "carry a room's messages between Matrix, hubs and other transports")
+    bridge.add_argument("--name", default=None, help="the bridge (default: CLAWNET_AGENT_NAME, else bridge)")
+    bridge.add_argument("--config", default=None, metavar="FILE", help="another configuration file")
+    bridge.add_argument("--json", action="store_true", help="one JSON object once it is ready, and one every minute")
+    _health_option(bridge)
+    group = bridge.add_argument_group("configuration", "each also in the file and as CLAWNET_<SECTION>_<KEY>")
+    group.add_argument("--homeserver", default=None, metavar="URL", help="the Matrix server's own address")
+    group.add_argument("--user", default=None, metavar="@USER:SERVER", help="the bridge's Matrix account")
+    group.add_argument("--room", default=None, metavar="ROOM", help="the room, as its home names it")
+    group.add_argument("--hub", default=None, metavar="URL", help="carry it to this hub")
+    group.add_argument(
+        "--activitypub", default=None, metavar="URL", help="carry it to the fediverse, as an actor there"
+    )
+    group.add_argument("--lan", action="store_true", help="carry it to the local network")
 
     homeserver = command("homeserver", "homeserver", "run a Matrix homeserver on this machine, for development")
     homeserver.add_argument("--directory", required=True, help="where it keeps everything")
@@ -251,6 +304,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _megabytes(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
 def _agent_options(parser: argparse.ArgumentParser) -> None:
     """Which agent, and what of its configuration to set from here."""
     parser.add_argument("--name", default=None, help="the agent (default: CLAWNET_AGENT_NAME, else the only one)")
@@ -258,8 +318,15 @@ def _agent_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("configuration", "each also in the file and as CLAWNET_<SECTION>_<KEY>")
     group.add_argument("--homeserver", default=None, metavar="URL", help="the Matrix server's own address")
     group.add_argument("--user", default=None, metavar="@USER:SERVER", help="the agent's Matrix account")
-    group.add_argument("--hub", default=None, metavar="URL", help="a hub in place of a Matrix server")
+    group.add_argument("--hub", default=None, metavar="URL", help="a hub, in place of a Matrix server or beside it")
     group.add_argument("--room", action="append", default=None, metavar="ROOM", help="alias, id or URI; repeatable")
+    group.add_argument(
+        "--lan", action="store_true", default=None, help="meet agents on the local network, without any server"
+    )
+    group.add_argument("--activitypub", default=None, metavar="URL", help="be an actor of the fediverse, at this URL")
+    group.add_argument(
+        "--follow", action="append", default=None, metavar="@NAME@HOST", help="hear what this actor says; repeatable"
+    )
     group.add_argument("--owner", default=None, metavar="@USER:SERVER", help="whose invitations are accepted")
     group.add_argument("--kind", default=None, choices=("human", "ai", "hybrid", "system"), help="what is behind it")
     group.add_argument("--role", default=None, help="one word, e.g. writer")
@@ -267,6 +334,16 @@ def _agent_options(parser: argparse.ArgumentParser) -> None:
         "--engine", default=None, choices=("auto", "ollama", "llamacpp", "none"), help="what runs models"
     )
     group.add_argument("--model-path", default=None, metavar="GGUF", help="a model file for llama.cpp")
+
+
+def _health_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--health",
+        type=int,
+        default=None,
+        metavar="PORT",
+        help="tell /health, /ready and /metrics on this port of 127.0.0.1; 0 finds a free one (default: nowhere)",
+    )
 
 
 def _session_options(parser: argparse.ArgumentParser) -> None:

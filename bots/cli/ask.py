@@ -21,7 +21,7 @@ def main(options: argparse.Namespace) -> int:
         raise ConfigError("ask.not_text", "The question is not UTF-8 text.", "Write it in UTF-8.")
     if not question.strip():
         raise ConfigError("ask.empty", "The question is empty.", 'Write: clawbot ask "..."')
-    if not 1 <= options.max_tokens <= 8192 or not 1 <= options.timeout <= 86400:
+    if (options.max_tokens is not None and not 1 <= options.max_tokens <= 8192) or not 1 <= options.timeout <= 86400:
         raise ConfigError("ask.range", "--max-tokens is 1 to 8192, --timeout 1 to 86400 seconds.")
     request = Ask(
         question=question.strip(),

@@ -9,22 +9,26 @@ import signal
 import ssl
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from bots.cli import OK
 from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
 from bots.hub.archive import Archive
+from bots.hub.chunks import ChunkBounds, Chunks
 from bots.hub.hub import Hub, Settings
-from bots.hub.listening import Listener
 from bots.hub.server import HubServer
 from bots.paths import make_private
+from bots.serving.descriptors import raise_limit
+from bots.serving.listening import Listener
 from bots.transports.http import names
 from clawnet_proto.errors import RemoteProtocolError
 from clawnet_proto.keys import decode_did
 
 
 def main(options: argparse.Namespace) -> int:
+    raise_limit()
     return asyncio.run(_serve(options))
 
 
@@ -32,8 +36,12 @@ async def _serve(options: argparse.Namespace) -> int:
     host, port = _listen(options.listen)
     directory = Path(options.directory)
     make_private(directory)
-    archive = Archive(directory / "hub.sqlite")
-    try:
+    with ExitStack() as files:
+        archive = Archive(directory / "hub.sqlite")
+        files.callback(archive.close)
+        chunks = Chunks(directory / "chunks.sqlite", ChunkBounds(bytes=options.files << 20)) if options.files else None
+        if chunks is not None:
+            files.callback(chunks.close)
         own = names.Names(names.base(options.url) if options.url else "")
         if not options.url and names.is_everywhere(host):
             raise ConfigError(
@@ -42,15 +50,14 @@ async def _serve(options: argparse.Namespace) -> int:
                 "Say with --url what others call it by.",
             )
         settings = Settings(banned=tuple(map(_banned, options.ban)))
-        hub = Hub(own, archive, settings, lambda: time.time_ns() // 1_000_000, time.monotonic)
+        hub = Hub(own, archive, settings, lambda: time.time_ns() // 1_000_000, time.monotonic, chunks)
         server = HubServer(hub, proxied=options.behind_proxy)
         tls = _tls(options.certificate, options.key)
         async with Listener(server.app, host, port, tls, proxied=options.behind_proxy) as listener:
             own.base = own.base or names.base(f"{'https' if tls else 'http'}://{_shown(host)}:{listener.port}")
             _tell(own.base, json=options.json)
             await _until_told()
-    finally:
-        archive.close()
+            hub.end()
     return OK
 
 

@@ -71,7 +71,7 @@ async def _revoke_alone(selection: Selection, request: Revoke) -> AsyncIterator[
 
     agent = await opened(selection, record=None, with_engine=False, revoked=True)
     # Whatever becomes of the network: the identity is not used any more.
-    agent.revoke(request.reason)
+    agent.keys.revoke(request.reason)
     yield Notice(at_ms=_now_ms(), text="The identity is revoked on this machine. Telling the rooms.")
     async with taking_part(agent):
         async for answer in Service(agent).answer(request):

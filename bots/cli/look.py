@@ -19,6 +19,7 @@ from bots.requests import (
     Cancel,
     Peers,
     PeerSeen,
+    ServerWaiting,
     StageSeen,
     Status,
     Tasks,
@@ -36,7 +37,7 @@ _REQUESTS: dict[str, Callable[[argparse.Namespace], AnyRequest]] = {
     "watch": lambda options: Watch(),
     "status": lambda options: Status(),
 }
-_ALIASES = {"discover": "peers", "task": "tasks"}
+_ALIASES = {"task": "tasks"}
 
 
 def main(options: argparse.Namespace) -> int:
@@ -60,7 +61,7 @@ async def _look(options: argparse.Namespace, request: AnyRequest) -> int:
         else:
             printer.show(event)
     if not options.json and isinstance(request, Peers | Tasks):
-        _show_table(_HEADS[type(request)], rows)
+        show_table(_HEADS[type(request)], rows)
     return status
 
 
@@ -102,7 +103,8 @@ def _after(stage: StageSeen) -> str:
     return f", after {', '.join(earlier)}" if earlier else ""
 
 
-def _show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns; what strangers wrote is made harmless."""
     table = [[printable(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for row in table:
@@ -117,10 +119,19 @@ def _show_status(status: AgentStatus) -> None:
         if name in ("problems", "warnings"):
             for finding in value:
                 write_line(sys.stdout, f"{name.removesuffix('s'):18}{finding.text} ({finding.code})")
+        elif name == "servers_waiting":
+            for server in value:
+                write_line(sys.stdout, f"{_label(name):18}{_waiting(server)}")
         elif isinstance(value, tuple):
             write_line(sys.stdout, f"{_label(name):18}{', '.join(value)}")
         else:
             write_line(sys.stdout, f"{_label(name):18}{value}")
+
+
+def _waiting(told: ServerWaiting) -> str:
+    """What a server has not taken, as people read it."""
+    fault = f" ({told.fault})" if told.fault else ""
+    return f"{told.server}: {told.waiting}, the oldest for {told.oldest_s} s{fault}"
 
 
 def _label(name: str) -> str:

@@ -87,8 +87,9 @@ class Printer:
         if event.verdict == "invalid":
             return f"{self._clock()} ", sign, f" from {clean(event.address)}: {clean(event.line)}"
         who = clean(event.name, limit=20)
+        by = "" if event.verdict == "bound" else f" (by {clean(event.address)})"
         # What a person reads and what was signed are the same message; its id tells which.
-        said = f" {short(event.id)} {event.type:17} {who:>8} {clean(event.line, limit=160)}"
+        said = f" {short(event.id)} {event.type:17} {who:>8} {clean(event.line, limit=160)}{by}"
         return f"{self._clock()} ", sign, said
 
 

@@ -20,6 +20,7 @@ from bots.health.endpoint import endpoint
 from bots.health.reading import Health
 from bots.logging_format import configure, log_event
 from bots.service import Service
+from bots.serving.descriptors import raise_limit
 
 log = logging.getLogger("clawbot")
 
@@ -29,6 +30,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def main(options: argparse.Namespace) -> int:
     selection = select(options)
     configure(sys.stderr, selection.config.log.format, selection.config.log.level)
+    raise_limit()
     return asyncio.run(_run(selection, options.record))
 
 

@@ -30,21 +30,48 @@ class Selection(msgspec.Struct, frozen=True):
 
 def overrides(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What the command line sets, by section and key; None where it says nothing."""
-    rooms = options.room if options.module in ("run", "setup") else None
-    hub = getattr(options, "hub", None)  # clawtui watches Matrix rooms alone
+    rooms = by_transport(options)
     return {
         "agent": {"kind": options.kind, "role": options.role},
         "matrix": {
             "homeserver": options.homeserver,
             "user": options.user,
-            "rooms": None if hub else rooms,
+            "rooms": rooms.get("matrix"),
             "owner": options.owner,
         },
-        "http": {"hub": hub, "rooms": rooms if hub else None},
+        "http": {"hub": getattr(options, "hub", None), "rooms": rooms.get("http")},
+        "activitypub": {"host": getattr(options, "activitypub", None), "follow": getattr(options, "follow", None)},
+        "lan": {"enabled": getattr(options, "lan", None), "rooms": rooms.get("lan")},
         "engine": {"use": options.engine, "model_path": options.model_path},
         "log": {"level": getattr(options, "log_level", None), "format": getattr(options, "log_format", None)},
-        "health": {"listen": None if (port := getattr(options, "health", None)) is None else f"127.0.0.1:{port}"},
+        "health": health(options),
     }
+
+
+def health(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line sets of the section of this name."""
+    port = getattr(options, "health", None)
+    return {"listen": None if port is None else f"127.0.0.1:{port}"}
+
+
+def by_transport(options: argparse.Namespace) -> dict[str, list[str] | None]:
+    """The rooms of the command line, by the section of the configuration that they belong to."""
+    given = options.room if options.module in ("run", "setup") else None
+    hub, server, lan = getattr(options, "hub", None), options.homeserver, getattr(options, "lan", None)
+    usual = "http" if hub else "lan" if lan and not server else "matrix"
+    if given is None:
+        return {usual: None}
+    found: dict[str, list[str]] = {"http": [], "matrix": []} if hub and server else {}
+    for room in given:
+        found.setdefault(_belongs(room, usual, matrix=bool(server or not hub)), []).append(room)
+    return dict(found)
+
+
+def _belongs(room: str, usual: str, *, matrix: bool) -> str:
+    """The section of one room; ``matrix``: what looks like a room of Matrix is one."""
+    if room.startswith("lan:"):
+        return "lan"
+    return "matrix" if matrix and room.startswith(("#", "!", "matrix:")) else usual
 
 
 def select(options: argparse.Namespace) -> Selection:
@@ -75,7 +102,8 @@ def _name(options: argparse.Namespace) -> str:
 def require_account(selection: Selection) -> None:
     """Raises ConfigError naming what is missing to log in."""
     matrix = selection.config.matrix
-    if selection.config.http.hub:
+    config = selection.config
+    if (config.http.hub or config.activitypub.host or config.lan.enabled) and not matrix.homeserver:
         return
     missing = [flag for flag, value in (("--homeserver", matrix.homeserver), ("--user", matrix.user)) if not value]
     if missing:

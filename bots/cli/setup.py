@@ -12,7 +12,7 @@ import msgspec
 from bots import config as configuration
 from bots import identity
 from bots.cli import OK
-from bots.cli.selection import overrides
+from bots.cli.selection import by_transport, overrides
 from bots.cli.terminal import write_line
 from bots.errors import ConfigError
 from bots.paths import make_private, paths_of
@@ -25,15 +25,20 @@ def main(options: argparse.Namespace) -> int:
         paths = msgspec.structs.replace(paths, config=Path(options.config))
     if paths.config.exists():
         raise ConfigError("config.exists", f"{paths.config} exists already.", "Edit it, or choose another --name.")
+    rooms = by_transport(options)
     values = {
         "name": name,
         "kind": options.kind or "ai",
         "role": options.role or "generalist",
         "homeserver": options.homeserver or "",
         "user": options.user or "",
-        "rooms": [] if options.hub else options.room or [],
+        "rooms": rooms.get("matrix") or [],
         "hub": options.hub or "",
-        "hub_rooms": options.room or [] if options.hub else [],
+        "hub_rooms": rooms.get("http") or [],
+        "actor_host": options.activitypub or "",
+        "follow": options.follow or [],
+        "lan": bool(options.lan),
+        "lan_rooms": rooms.get("lan") or ["clawnet"],
         "owner": options.owner or "",
         "engine": options.engine or "auto",
         "model_path": options.model_path or "",
@@ -51,7 +56,8 @@ def main(options: argparse.Namespace) -> int:
     write_line(sys.stdout, f"{name} is {did}")
     write_line(sys.stdout, f"configuration: {paths.config}")
     write_line(sys.stdout, f"keys:          {paths.keys}")
-    complete = options.room and (options.hub or (options.homeserver and options.user))
+    account = options.hub or (options.homeserver and options.user)
+    complete = options.activitypub or options.lan or (options.room and account)
     first = "" if complete else "Fill in homeserver, user and rooms there, then: "
     write_line(sys.stdout, f"{first}clawbot run --name {name}")
     return OK

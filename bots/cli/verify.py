@@ -19,8 +19,7 @@ from bots.cli.terminal import write_json, write_line
 from bots.errors import ConfigError
 from bots.identity import Identity
 from bots.paths import paths_of
-from bots.transports import Delivery
-from bots.transports.matrix import reading
+from clawnet_proto.bindings import CARRIERS
 from clawnet_proto.errors import RemoteProtocolError, TranscriptError
 from clawnet_proto.freshness import check_addressing, check_lifetime
 from clawnet_proto.mesh import Mesh
@@ -45,6 +44,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     type: str = ""
     sender: str = ""
     name: str = ""
+    by: str = ""  # the address that delivered it, where that is not known to be the sender's own
 
 
 def main(options: argparse.Namespace) -> int:
@@ -63,7 +63,8 @@ def main(options: argparse.Namespace) -> int:
         elif not options.quiet:
             code = f" {finding.code}" if finding.code else ""
             what = f"{finding.verdict}{code} {short(finding.id)} {finding.type}"
-            told = f"line {finding.line}: {what} {clean(finding.name, limit=20)} {finding.detail}"
+            by = f" (by {clean(finding.by)})" if finding.by else ""
+            told = f"line {finding.line}: {what} {clean(finding.name, limit=20)} {finding.detail}{by}"
             write_line(sys.stdout, told.rstrip())
     counts = Counter(finding.verdict for finding in findings)
     if not options.json:
@@ -146,17 +147,8 @@ def _judged(finding: Finding, said: _Said) -> Finding:
 
 
 def _carriers(entry: Entry, own: Identity | None) -> list[bytes | RemoteProtocolError]:
-    delivery = Delivery(
-        transport=entry.transport,
-        plane=entry.plane,
-        room=entry.room,
-        sender=entry.sender,
-        event_id=entry.event_id,
-        event=entry.event,
-        received_ms=entry.received_ms,
-        live=True,
-    )
-    texts = [_text(carrier) for carrier in reading.carriers(delivery)]
+    found = CARRIERS[entry.transport](entry.event, entry.plane) if entry.transport in CARRIERS else []
+    texts = [_text(carrier) for carrier in found]
     return [_opened(text, own) for text in texts] if entry.plane == "direct" else list(texts)
 
 
@@ -192,9 +184,11 @@ def _check(number: int, entry: Entry, verdict: Message | RemoteProtocolError, me
         detail = str(error).removeprefix(f"{error.code}: ")
         unopened = error.code == "sealed.unopened"
         return Finding(line=number, verdict="unopened" if unopened else "refused", code=error.code, detail=detail)
+    binding = mesh.binding(message)
     return Finding(
         line=number,
-        verdict=mesh.binding(message),
+        verdict=binding,
+        by="" if binding == "bound" else entry.sender,
         id=message.id,
         type=message.type,
         sender=message.sender,

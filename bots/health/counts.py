@@ -55,7 +55,7 @@ class Counts(msgspec.Struct, kw_only=True):
     def _add_message(self, event: MessageSeen, find_result: FindResult) -> None:
         kind = event.type if event.type in TYPES else OTHER
         if event.verdict == "invalid":
-            self.refused[_known(event.code)] += 1
+            self.refused[known(event.code)] += 1
         elif event.ours:
             self.sent[kind] += 1
             if kind == "task.fail":
@@ -65,7 +65,7 @@ class Counts(msgspec.Struct, kw_only=True):
         else:
             self.received[kind] += 1
             if event.code and event.code != "recipient.other":
-                self.unusable[_known(event.code)] += 1
+                self.unusable[known(event.code)] += 1
 
     def _add_result(self, result: task.Result | None) -> None:
         self.stages["completed"] += 1
@@ -77,5 +77,6 @@ class Counts(msgspec.Struct, kw_only=True):
         self.stage_seconds.add((usage.queued_ms + usage.prompt_ms + usage.generate_ms) / 1000)
 
 
-def _known(code: str) -> str:
+def known(code: str) -> str:
+    """A code of the specification, or what stands for all others."""
     return code if code in ERRORS else OTHER

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,11 +11,12 @@ from bots.agent import Agent
 from bots.config import HealthSection
 from bots.events import AnyEvent, MessageSeen
 from bots.health.counts import Counts
-from bots.health.state import Standing, State, Verdict, judge
+from bots.health.deliveries import undelivered
+from bots.health.disk import Disk
+from bots.health.state import Standing, State, judge, unready
+from bots.health.verdict import Finding, Verdict
+from bots.transports import Transport, Undelivered
 from clawnet_proto.families import task
-
-_PROBE_BYTES = 64 * 1024
-_PROBE_EVERY_S = 5.0
 
 
 @runtime_checkable
@@ -34,9 +33,8 @@ class Health:
 
     def __init__(self, agent: Agent, folder: Path | None = None) -> None:
         self._agent = agent
-        self._folder = folder
+        self._disk = Disk(folder)
         self._started_s = time.monotonic()
-        self._disk: tuple[float, str] = (float("-inf"), "")  # when it was tried, and what came of it
         self.counts = Counts()
         self.url = ""  # where it is told over HTTP, "" if nowhere
         agent.observe(self._count)
@@ -54,7 +52,7 @@ class Health:
         """The numbers of this moment. Raises StoreError."""
         agent = self._agent
         uptime_s = time.monotonic() - self._started_s
-        rooms, outbox = agent.rooms(), agent.outbox.health()
+        rooms, outbox, deliveries = agent.rooms(), agent.outbox.health(), self.undelivered()
         engine = agent.engine.health if agent.engine is not None else None
         encryption = agent.transport.encryption
         audit = agent.audit.health if agent.audit is not None else None
@@ -63,6 +61,8 @@ class Health:
             online=agent.transport.online,
             sync_age_s=self._sync_age_s(uptime_s),
             rooms=len(rooms),
+            given_up=tuple(f"{name}: {error}" for name, error in agent.transport.failures.items()),
+            offline=tuple(way.name for way in agent.transport.ways if agent.transport.online and not way.online),
             rooms_left=len(agent.departures.sentences),
             encrypted_rooms=sum(room.encrypted for room in rooms),
             peers_live=len({peer.did for room in rooms for peer in agent.live_peers(room.uri)}),
@@ -79,6 +79,9 @@ class Health:
             outbox_waiting=outbox.queued,
             outbox_oldest_s=outbox.oldest_s,
             outbox_refused=outbox.refused,
+            deliveries_waiting=sum(server.waiting for server in deliveries),
+            deliveries_servers=len(deliveries),
+            deliveries_oldest_s=round(max((server.oldest_s for server in deliveries), default=0.0), 3),
             questions_waiting=agent.people.waiting,
             tasks_open=len(tuple(agent.requester.open_tasks())),
             stages_running=agent.presence.running,
@@ -93,16 +96,33 @@ class Health:
             audit_waiting=0 if audit is None else audit.waiting,
             audit_lost=0 if audit is None else audit.lost,
             audit_fault="" if audit is None else audit.fault,
-            disk_free_bytes=self._disk_free(),
-            disk_error=self._disk_error(),
+            disk_free_bytes=self._disk.free_bytes,
+            disk_error=self._disk.error,
         )
 
+    def undelivered(self) -> Sequence[Undelivered]:
+        """What waits for each server, whoever has waited longest first. Raises StoreError."""
+        return undelivered(self._agent.transport.ways)
+
+    def unready(self, state: State) -> Sequence[Finding]:
+        """Why no work should be sent to the agent now."""
+        return unready(state, self.limits)
+
+    def metrics(self, state: State, verdict: Verdict) -> bytes:
+        """A page for Prometheus."""
+        from bots.health.exposition import exposition  # whoever tells nothing over HTTP does without it
+
+        return exposition(state, verdict, self.counts)
+
     def _sync_age_s(self, uptime_s: float) -> float | None:
-        transport = self._agent.transport
-        if isinstance(transport, Receiving):
-            age_s = transport.sync_age_s
+        ages_s = [self._age_s(way, uptime_s) for way in self._agent.transport.ways]
+        return min((age_s for age_s in ages_s if age_s is not None), default=None)
+
+    def _age_s(self, way: Transport, uptime_s: float) -> float | None:
+        if isinstance(way, Receiving):
+            age_s = way.sync_age_s
             return None if age_s is None else round(age_s, 3)
-        return 0.0 if transport.online else uptime_s if self._agent.synced.is_set() else None
+        return 0.0 if way.online else uptime_s if self._agent.synced.is_set() else None
 
     def _clock_ahead_s(self) -> float | None:
         ahead_ms = self._agent.clock_watch.ahead_ms
@@ -114,26 +134,6 @@ class Health:
         meshes = [self._agent.mesh(room.uri) for room in self._agent.rooms()]
         found = {mesh.peers[did].standing for mesh in meshes if did in mesh.peers}
         return "revoked" if "revoked" in found else "disputed" if "disputed" in found else "good"
-
-    def _disk_free(self) -> int | None:
-        with contextlib.suppress(OSError):
-            return shutil.disk_usage(self._folder).free if self._folder is not None else None
-        return None
-
-    def _disk_error(self) -> str:
-        """Why nothing can be written where the agent keeps its files, "" if something was written just now."""
-        if self._folder is None:
-            return ""
-        tried_s, error = self._disk
-        now = time.monotonic()
-        if now - tried_s >= _PROBE_EVERY_S:
-            try:
-                with tempfile.TemporaryFile(dir=self._folder, buffering=0) as file:
-                    error = "" if file.write(bytes(_PROBE_BYTES)) == _PROBE_BYTES else "The disk is full."
-            except OSError as failure:
-                error = f"Nothing can be written where the agent keeps its files: {failure.strerror}."
-            self._disk = now, error
-        return error
 
     def _count(self, event: AnyEvent) -> None:
         self.counts.add(event, self._result)

@@ -6,16 +6,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from bots.config import HealthSection
 from bots.errors import ClawbotError, ConfigError
 from bots.health.endpoint import Endpoint, is_named_rightly
-from bots.health.exposition import CONTENT_TYPE, exposition
-from bots.health.reading import Health
-from bots.health.state import Finding, State, Verdict, unready
+from bots.health.page import CONTENT_TYPE
+from bots.health.verdict import Finding, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +37,31 @@ _HEADERS = {
 }
 
 
-class HealthServer:
+S = TypeVar("S")
+
+
+class Readable(Protocol[S]):
+    """Whose health is told, with the numbers of its own."""
+
+    url: str  # where it is told, "" if nowhere
+
+    @property
+    def limits(self) -> HealthSection: ...
+
+    def read(self) -> tuple[S, Verdict]:
+        """The numbers of this moment, and what they mean. Raises StoreError."""
+
+    def unready(self, state: S) -> Sequence[Finding]:
+        """Why no work should be sent to it now, nothing if it may be."""
+
+    def metrics(self, state: S, verdict: Verdict) -> bytes:
+        """A page for Prometheus."""
+
+
+class HealthServer(Generic[S]):
     """Listens between ``__aenter__`` and ``__aexit__``; ``url`` is where, without a path. Raises ConfigError."""
 
-    def __init__(self, health: Health, where: Endpoint) -> None:
+    def __init__(self, health: Readable[S], where: Endpoint) -> None:
         self._health = health
         self._where = where
         self._pages: dict[str, Callable[[], web.Response]] = {
@@ -50,10 +71,10 @@ class HealthServer:
         }
         # Connections that have not asked yet, the oldest first.
         self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        self._reading: tuple[float, State, Verdict] | None = None  # the last one, and when it was made
+        self._reading: tuple[float, S, Verdict] | None = None  # the last one, and when it was made
         self.url = ""
 
-    async def __aenter__(self) -> HealthServer:
+    async def __aenter__(self) -> HealthServer[S]:
         loop = asyncio.get_running_loop()
         self._http = web.Server(
             self._answer, loop=loop, access_log=None, max_line_size=1024, max_field_size=2048, max_headers=32,
@@ -125,9 +146,9 @@ class HealthServer:
             return page()
         except Exception:
             log.exception("a page of health could not be made")
-            return web.Response(status=500, text="See the log of the agent.\n")
+            return web.Response(status=500, text="See the log.\n")
 
-    def _read(self) -> tuple[State, Verdict]:
+    def _read(self) -> tuple[S, Verdict]:
         """A reading that is not older than ``_FRESH_S``. Raises StoreError."""
         now_s = time.monotonic()
         if self._reading is None or now_s - self._reading[0] >= _FRESH_S:
@@ -144,14 +165,14 @@ class HealthServer:
 
     def _show_ready(self) -> web.Response:
         try:
-            reasons: Sequence[Finding] = unready(self._read()[0], self._health.limits)
+            reasons: Sequence[Finding] = self._health.unready(self._read()[0])
         except ClawbotError as error:
             reasons = [Finding(error.code, error.message)]
         return _told(reasons, {"ready": not reasons})
 
     def _show_metrics(self) -> web.Response:
         try:
-            body = exposition(*self._read(), self._health.counts)
+            body = self._health.metrics(*self._read())
         except ClawbotError as error:
             return web.Response(status=503, text=f"{error.message}\n")
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from bots.clock_watch import fault_of
 from bots.config import HealthSection
+from bots.health import deliveries
+from bots.health.verdict import Finding, Rules, Verdict, found, says, verdict
 
 Standing = Literal["good", "disputed", "revoked"]
 
@@ -20,6 +22,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     online: bool  # whether the last sync was answered
     sync_age_s: float | None  # seconds since the last answered sync, None before the first
     rooms: int
+    offline: tuple[str, ...] = ()  # transports that do not answer while others do
+    given_up: tuple[str, ...] = ()  # sentences: what ended a transport while others go on
     encrypted_rooms: int
     peers_live: int  # we among them
     rooms_left: int = 0  # rooms that it was put out of, or left, in this run
@@ -36,6 +40,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     outbox_waiting: int = 0  # messages that the homeserver has not taken
     outbox_oldest_s: float = 0.0
     outbox_refused: int = 0  # messages set aside for good
+    deliveries_waiting: int = 0  # what servers have not taken of what our actor said, one for each inbox
+    deliveries_servers: int = 0  # servers that these are for
+    deliveries_oldest_s: float = 0.0
     questions_waiting: int = 0  # people's questions that may become ours
     tasks_open: int = 0  # tasks of ours that have not ended
     stages_running: int = 0
@@ -54,23 +61,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     disk_error: str = ""  # why nothing can be written, "" if it can
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that is wrong: a code for machines, a sentence for people."""
-
-    code: str
-    text: str
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``problems`` keep the agent from its work, ``warnings`` do not."""
-
-    status: Literal["ok", "degraded", "failing"]
-    problems: tuple[Finding, ...] = ()
-    warnings: tuple[Finding, ...] = ()
-
-
-# A rule gives the sentence if there is something to say.
-Rule = Callable[[State, HealthSection], str]
+def _by_others(offline: Sequence[str]) -> str:
+    return f"Not reached just now: {', '.join(offline)}. The other transports are." if offline else ""
 
 
 def _sync_stale(state: State, limits: HealthSection) -> str:
@@ -86,33 +78,31 @@ def _outbox_stuck(state: State, limits: HealthSection) -> str:
     return f"{state.outbox_waiting} messages wait to be sent, the oldest for {state.outbox_oldest_s:.0f} s."
 
 
-def _says(text: str, when: Callable[[State], bool]) -> Rule:
-    return lambda state, _limits: text if when(state) else ""
-
-
-_PROBLEMS: dict[str, Rule] = {
-    "identity.revoked": _says("This identity is revoked.", lambda state: state.revoked or state.standing == "revoked"),
-    "identity.disputed": _says("Two keys claim this identity.", lambda state: state.standing == "disputed"),
+_PROBLEMS: Rules[State] = {
+    "identity.revoked": says("This identity is revoked.", lambda state: state.revoked or state.standing == "revoked"),
+    "identity.disputed": says("Two keys claim this identity.", lambda state: state.standing == "disputed"),
     "disk.unwritable": lambda state, _: state.disk_error,
-    "sync.never": _says("Nothing was received from the homeserver so far.", lambda state: state.sync_age_s is None),
+    "sync.never": says("Nothing was received from the homeserver so far.", lambda state: state.sync_age_s is None),
     "sync.stale": _sync_stale,
-    "rooms.barred": _says("None of the configured rooms can be entered.", lambda state: state.barred),
+    "rooms.barred": says("None of the configured rooms can be entered.", lambda state: state.barred),
     "outbox.stuck": _outbox_stuck,
     "engine.failed": lambda state, _: (state.engine_detail or "It failed.") if state.engine == "failed" else "",
-    "encryption.lost": _says(
+    "encryption.lost": says(
         "The homeserver knows this device by other keys: encrypted rooms cannot be read.",
         lambda state: state.device_lost,
     ),
 }  # fmt: skip
 
-_WARNINGS: dict[str, Rule] = {
-    "sync.offline": _says(
+_WARNINGS: Rules[State] = {
+    "sync.offline": says(
         "The homeserver did not answer last time.", lambda state: not state.online and state.sync_age_s is not None
     ),
-    "rooms.none": _says("The agent is in no room.", lambda state: state.online and not state.rooms),
+    "transport.failed": lambda state, _: " ".join(state.given_up),
+    "transport.offline": lambda state, _: _by_others(state.offline),
+    "rooms.none": says("The agent is in no room.", lambda state: state.online and not state.rooms),
     "rooms.left": lambda state, _: f"Rooms that it is no longer in: {state.rooms_left}." if state.rooms_left else "",
-    "engine.starting": _says("The engine is starting.", lambda state: state.engine in ("starting", "stopped")),
-    "engine.no_model": _says("The engine has no model.", lambda state: state.engine == "ready" and not state.models),
+    "engine.starting": says("The engine is starting.", lambda state: state.engine in ("starting", "stopped")),
+    "engine.no_model": says("The engine has no model.", lambda state: state.engine == "ready" and not state.models),
     "clock.off": lambda state, _: "" if state.clock_ahead_s is None else fault_of(round(state.clock_ahead_s * 1000)),
     "encryption.unreadable": lambda state, _: _unreadable(state),
     "audit.fault": lambda state, _: state.audit_fault,
@@ -122,6 +112,7 @@ _WARNINGS: dict[str, Rule] = {
     "outbox.refused": lambda state, _: (
         f"{state.outbox_refused} messages were set aside: they cannot be sent." if state.outbox_refused else ""
     ),
+    "deliveries.stuck": deliveries.stuck,
 }  # fmt: skip
 
 
@@ -131,26 +122,18 @@ def _unreadable(state: State) -> str:
     return f"{state.undecryptable} encrypted events wait for their key, {state.decryption_failures} stay unreadable."
 
 
-def _found(rules: dict[str, Rule], state: State, limits: HealthSection) -> Iterator[Finding]:
-    for code, rule in rules.items():
-        if text := rule(state, limits):
-            yield Finding(code, text)
-
-
 def judge(state: State, limits: HealthSection) -> Verdict:
     """What the numbers mean."""
-    problems, warnings = tuple(_found(_PROBLEMS, state, limits)), tuple(_found(_WARNINGS, state, limits))
-    status: Literal["ok", "degraded", "failing"] = "failing" if problems else "degraded" if warnings else "ok"
-    return Verdict(status=status, problems=problems, warnings=warnings)
+    return verdict(_PROBLEMS, _WARNINGS, state, limits)
 
 
-_UNREADY: dict[str, Rule] = {
-    "stopping": _says("The agent is stopping.", lambda state: state.stopping),
-    "history": _says("What happened before has not been read yet.", lambda state: not state.folded),
-    "engine.no_model": _says("No model is loaded.", lambda state: state.engine != "none" and not state.models),
+_UNREADY: Rules[State] = {
+    "stopping": says("The agent is stopping.", lambda state: state.stopping),
+    "history": says("What happened before has not been read yet.", lambda state: not state.folded),
+    "engine.no_model": says("No model is loaded.", lambda state: state.engine != "none" and not state.models),
 }
 
 
 def unready(state: State, limits: HealthSection) -> tuple[Finding, ...]:
     """Why no work should be sent to the agent now, () if it may be."""
-    return (*judge(state, limits).problems, *_found(_UNREADY, state, limits))
+    return (*judge(state, limits).problems, *found(_UNREADY, state, limits))

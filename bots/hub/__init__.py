@@ -4,10 +4,10 @@ archive    what was said, in one SQLite file, bounded
 schema     its tables
 keys       which key speaks for whom
 members    who is in the rooms
+chunks     what was too long for a message, for a day
 admission  whether a posted carrier may be handed on
-limits     how much one key and one network address may post
 hub        what is done with what it is sent
-listening  connections, their number and how long they may take
 streams    reading: server-sent events and long polls
+feeds      serving places to readers, whoever keeps them
 server     the routes
 """

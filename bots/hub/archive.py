@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
+from bots.database import Database
 from bots.hub.keys import Keys
 from bots.hub.members import Members
 from bots.hub.schema import SCHEMA
-from bots.store.database import Database
 
 _PRUNE_AT_ONCE: Final = 64  # events
 _PAGE_BYTES: Final = 1 << 18
@@ -33,6 +33,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     members_of_network: int = 512
     keys: int = 65_536  # that were changed to, or revoked
     keys_of_network: int = 1024
+    keys_passing: int = 0  # identities whose keys are remembered for a while where there is no space
     queue_events: int = 1_000  # of a peer
     queue_bytes: int = 8 << 20
     queue_age_ms: int = 3_600_000
@@ -69,7 +70,7 @@ class Archive:
         self.path = path
         self._database = Database(path, SCHEMA)
         self._bounds = bounds
-        self.keys = Keys(self._database, bounds.keys, bounds.keys_of_network)
+        self.keys = Keys(self._database, bounds.keys, bounds.keys_of_network, bounds.keys_passing)
         self.members = Members(self._database, bounds.members, bounds.members_of_network)
         self._epoch = self._database.value("SELECT epoch FROM hub")
         if self._epoch is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,12 +11,15 @@ import msgspec
 from bots.hub import admission
 from bots.hub.admission import BadRequest, Fault, Posted
 from bots.hub.archive import Archive, Page
-from bots.hub.limits import Allowance, Meters
+from bots.hub.chunks import Chunks
 from bots.hub.members import Roster
+from bots.serving.limits import Allowance, Meters
 from bots.transports.http.names import Names
 from clawnet_proto.message import Message
+from clawnet_proto.signing import digest
 
 EVENTS_AT_ONCE: Final = 100
+_PIECE: Final = 1 << 15  # bytes of a chunk that count as one more request
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +43,17 @@ class Hub:
     """The rooms of one hub, and the queues of its peers. ``now_ms`` is the wall clock, ``now_s`` only goes on."""
 
     def __init__(
-        self, names: Names, archive: Archive, settings: Settings, now_ms: Callable[[], int], now_s: Callable[[], float]
+        self,
+        names: Names,
+        archive: Archive,
+        settings: Settings,
+        now_ms: Callable[[], int],
+        now_s: Callable[[], float],
+        chunks: Chunks | None = None,
     ) -> None:
         self.names = names
         self.archive = archive
+        self.chunks = chunks
         self._settings = settings
         self._now_ms = now_ms
         self._now_s = now_s
@@ -51,6 +61,7 @@ class Hub:
         self._networks = Meters(settings.per_network)
         self._requests = Meters(settings.requests)
         self._bells: dict[str, set[asyncio.Event]] = {}
+        self.ended = False  # readers get what there is, and no more
 
     def admit(self, network: str) -> Answer | None:
         """None for one more request from there, whatever it asks; or its refusal."""
@@ -83,6 +94,21 @@ class Hub:
         if key and not poster:
             return refusal(401, "http.signature", "Its key was given up.")
         return self._keep(room, judged, poster, now_ms, network)
+
+    def heard(self, room: str, address: str, carriers: Sequence[object], network: str) -> None:
+        """What another server of feeds said for this address: which keys and who is here are learned from it."""
+        now_ms = self._now_ms()
+        judged = (admission.judge(carrier, room, now_ms) for carrier in carriers)
+        told = [item for item in judged if self._concerns(item, address, now_ms)]
+        self._learn(told, now_ms, network)
+        for item in told:
+            if isinstance(item, Posted) and item.message is not None:
+                self._follow(room, address, item.message, now_ms, network)
+
+    def _concerns(self, item: Posted | Fault, address: str, now_ms: int) -> bool:
+        """Whether it is about who says it, or about a member: of all others nothing is kept."""
+        author = self.names.address(item.message.sender) if isinstance(item, Posted) and item.message else ""
+        return author == address or self.archive.members.is_member(author, now_ms)
 
     def _learn(self, judged: list[Posted | Fault], now_ms: int, network: str) -> None:
         """Which keys speak for whom, before anybody is named by them (HTTP-8)."""
@@ -188,6 +214,39 @@ class Hub:
         ]
         return _answered(results, 0.0)
 
+    # -- chunks ----------------------------------------------------------------------------------------------
+
+    def store(self, name: str, data: bytes, poster: str, network: str) -> Answer:
+        """A chunk from a peer, to be kept by its digest. Raises StoreError."""
+        if self.chunks is None:
+            return refusal(403, "hub.no_store", "This hub stores no files.")
+        if not poster:
+            return refusal(401, "http.unsigned", "Sign the request: see HTTP-8.")
+        now_ms = self._now_ms()
+        if self.is_banned(poster) or not self.archive.members.is_member(self.names.address(poster), now_ms):
+            return refusal(403, "hub.not_member", "Announce yourself in a room of this hub first.")
+        now_s = self._now_s()
+        if wait_s := self._networks.wait_s(network, 1, now_s) or self._keys.wait_s(poster, 1, now_s):
+            return self._later(wait_s)
+        if wait_s := self._requests.wait_s(network, len(data) // _PIECE, now_s):
+            return self._later(wait_s)
+        if not data or digest(data) != name:
+            return refusal(400, "http.digest", "These are not the bytes with that digest.")
+        self.chunks.put(name, data, poster, network, now_ms)
+        return Answer(200, {"uri": self.names.chunk(name)})
+
+    def chunk(self, name: str) -> bytes | None:
+        """A chunk by its digest, None if there is none. Raises StoreError."""
+        return None if self.chunks is None else self.chunks.get(name, self._now_ms())
+
+    def fetch(self, name: str, network: str) -> bytes | Answer:
+        """A chunk for somebody there, or why not. Raises StoreError."""
+        data = self.chunk(name)
+        if data is None:
+            return refusal(404, "http.not_found", "That chunk is not here, or not any more.")
+        wait_s = self._requests.wait_s(network, len(data) // _PIECE, self._now_s())
+        return self._later(wait_s) if wait_s else data
+
     def _later(self, wait_s: float) -> Answer:
         return Answer(429, {"code": "hub.rate_limited", "detail": "Too many messages."}, wait_s)
 
@@ -204,6 +263,12 @@ class Hub:
     def bell(self, place: str) -> Bell:
         """What rings when something is new there."""
         return Bell(self._bells, place)
+
+    def end(self) -> None:
+        """Let streams end once they have sent what there is."""
+        self.ended = True
+        for place in self._bells:
+            self._ring(place)
 
     def _ring(self, place: str) -> None:
         for event in self._bells.get(place, ()):

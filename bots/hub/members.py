@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from bots.store.database import Database
+from bots.database import Database
+from bots.hub.schema import OWN
 
 _COUNTS_MS: Final = 6 * 3_600_000  # how long an announce counts at most
 _CHANGES: Final = 1024  # that a room remembers for readers who are behind
@@ -33,6 +34,9 @@ class Roster:
     @property
     def addresses(self) -> list[str]:
         return sorted(self._until_ms)
+
+    def __contains__(self, address: str) -> bool:
+        return address in self._until_ms
 
     def note(self, address: str, until_ms: int) -> None:
         """Somebody is here so long; 0: no more."""
@@ -75,7 +79,7 @@ class Members:
         until_ms = min(until_ms, now_ms + _COUNTS_MS)
         with self._database.transaction():
             old = self._database.value("SELECT revision FROM members WHERE room = ? AND address = ?", (room, address))
-            if old is None and not self._space(room, now_ms, network):
+            if old is None and network != OWN and not self._space(room, now_ms, network):
                 return False
             if old is not None and old >= revision:
                 return False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from bots.store.schema import Schema
+from bots.database import Schema
+
+OWN: Final = "own"  # the network of who keeps the file, to whom no bounds of others apply
 
 SCHEMA: Final = Schema(
     0x436C4875,  # "ClHu"

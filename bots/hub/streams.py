@@ -62,6 +62,8 @@ async def stream(
                         caught_up = True
                         # With its id a reader of an empty room has a position, too: what comes is live.
                         await write(response, b"id: %s\nevent: caught-up\ndata: {}\n\n" % page.position.encode())
+                    if hub.ended:
+                        break
                     if not await bell.wait(_BREATH_S):
                         await write(response, b":\n\n")
                 bell.hush()

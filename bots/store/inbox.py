@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from bots.complaints import Complaints
+from bots.database import Database
 from bots.fair_memory import FairMemory
-from bots.store.database import Database
 from bots.transports import Delivery
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class InboxRows:
         self._load()
         with self._database.transaction():
             stored = [
-                (seq, delivery.sender, len(delivery.event.encode()))
+                (seq, _owner(delivery.transport, delivery.sender), len(delivery.event.encode()))
                 for delivery in deliveries
                 if (seq := self._insert(delivery))
             ]
@@ -86,14 +86,19 @@ class InboxRows:
         )
         return {str(event_id) for (event_id,) in rows}
 
-    def unhandled(self, limit: int) -> list[tuple[int, Delivery]]:
+    def unhandled(self, limit: int, transports: Collection[str] | None) -> list[tuple[int, Delivery]]:
         chosen, seqs = "handled = 0", tuple[int, ...]()
         if limit >= 0:
             self._load()
-            seqs = tuple(self._waiting.in_turn(limit, _BATCH_BYTES))
+            wanted = _anybody if transports is None else lambda owner: owner.partition(" ")[0] in transports
+            seqs = tuple(self._waiting.in_turn(limit, _BATCH_BYTES, wanted))
             chosen = f"seq IN ({', '.join('?' * len(seqs))})"
         rows = self._database.rows(f"SELECT seq, {_COLUMNS} FROM inbox WHERE {chosen} ORDER BY seq", seqs)
         return [_delivery(row) for row in rows]
+
+    def transports_waiting(self) -> set[str]:
+        rows = self._database.rows("SELECT DISTINCT transport FROM inbox WHERE handled = 0")
+        return {str(transport) for (transport,) in rows}
 
     def waiting(self) -> int:
         return int(self._database.value("SELECT count(*) FROM inbox WHERE handled = 0"))
@@ -158,14 +163,14 @@ class InboxRows:
         if self._loaded:
             return
         self._loaded = True
-        rows = "SELECT seq, sender, length(CAST(event AS BLOB)) FROM inbox"
-        for seq, sender, size in self._database.rows(f"{rows} WHERE handled > 0 ORDER BY handled"):
-            self._excess += self._kept.add(seq, sender, size)
+        rows = "SELECT seq, transport || ' ' || sender, length(CAST(event AS BLOB)) FROM inbox"
+        for seq, owner, size in self._database.rows(f"{rows} WHERE handled > 0 ORDER BY handled"):
+            self._excess += self._kept.add(seq, owner, size)
         self._await(self._database.rows(f"{rows} WHERE handled = 0 ORDER BY seq"))
         self._number = int(self._database.value("SELECT coalesce(max(handled), 0) FROM inbox"))
 
     def _await(self, stored: Iterable[tuple[Any, ...]]) -> None:
-        """Rows, each with its sender and bytes, are to be handled."""
+        """Rows, each with its owner and bytes, are to be handled."""
         dropped = [seq for row in stored for seq in self._waiting.add(*row)]
         if dropped:
             text = "More arrives than can be handled: %d events are dropped unread"
@@ -193,6 +198,15 @@ class InboxRows:
     def _delete(self, seqs: Iterable[int]) -> None:
         for seq in seqs:
             self._database.execute("DELETE FROM inbox WHERE seq = ?", (seq,))
+
+
+def _owner(transport: str, sender: str) -> str:
+    """Whose a row is: an address is of one transport."""
+    return f"{transport} {sender}"
+
+
+def _anybody(_owner: str) -> bool:
+    return True
 
 
 def _delivery(row: tuple[Any, ...]) -> tuple[int, Delivery]:

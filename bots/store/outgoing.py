@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bots.store.database import Database
+from bots.database import Database
 from bots.transports import Plane
 
 
@@ -196,6 +196,21 @@ class Outgoing:
                     self._database.execute("DELETE FROM batches WHERE id = ?", (batch,))
                     dropped += rows
         return dropped
+
+    def forget_others(self, transports: Collection[str], now_ms: int) -> None:
+        """Forget what was to go by other transports than these, and has expired or is words alone."""
+        marks = ", ".join("?" * len(transports))
+        with self._database.transaction():
+            self._database.execute(
+                f"DELETE FROM outbox WHERE batch IS NULL AND expires_ms <= ? AND transport NOT IN ({marks})",
+                (now_ms, *transports),
+            )
+            self._database.execute(
+                "DELETE FROM batches WHERE state <> 'refused' AND id NOT IN"
+                " (SELECT batch FROM outbox WHERE batch IS NOT NULL AND expires_ms > ?)"
+                f" AND transport NOT IN ({marks})",
+                (now_ms, *transports),
+            )
 
     def counts(self, transport: str) -> tuple[int, int | None, int]:
         """(entries queued, Unix milliseconds of the oldest or None, entries refused)."""

@@ -1,19 +1,8 @@
-"""The tables of the store, as a list of migrations: one tuple of statements a schema version.
-
-A migration that has been released is never edited; a change is a new one at the end.
-"""
+"""The tables of the store, as a list of migrations."""
 
 from __future__ import annotations
 
-import msgspec
-
-
-class Schema(msgspec.Struct, frozen=True):
-    """What a file holds: ``application_id`` tells it from any other SQLite file."""
-
-    application_id: int
-    migrations: tuple[tuple[str, ...], ...]
-
+from bots.database import Schema
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -78,6 +67,21 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "UPDATE inbox SET handled = seq WHERE handled <> 0",
         "CREATE UNIQUE INDEX inbox_handled ON inbox (handled) WHERE handled > 0",
+    ),
+    # A conversation may be in a room that several transports carry.
+    (
+        "ALTER TABLE threads RENAME TO threads_before",
+        """
+        CREATE TABLE threads (
+            transport TEXT NOT NULL,
+            conversation TEXT NOT NULL,
+            root TEXT NOT NULL,
+            UNIQUE (transport, conversation)
+        ) STRICT
+        """,
+        "INSERT INTO threads (transport, conversation, root)"
+        " SELECT 'matrix', conversation, root FROM threads_before ORDER BY rowid",
+        "DROP TABLE threads_before",
     ),
 )
 

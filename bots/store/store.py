@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from bots.database import Database
 from bots.errors import StoreError
-from bots.store.database import Database
 from bots.store.inbox import InboxRows
 from bots.store.outgoing import Outgoing
+from bots.store.schema import SCHEMA
 from bots.transports import Delivery
 
 HANDLED_KEPT = 20_000
@@ -37,7 +38,7 @@ class Store:
     @classmethod
     def open(cls, path: Path | str, *, keep: int = HANDLED_KEPT) -> Store:
         """Open or make the store; ``keep`` is how many handled deliveries ``history`` remembers."""
-        return cls(Database(Path(path)), keep)
+        return cls(Database(Path(path), SCHEMA), keep)
 
     def close(self) -> None:
         """Give the file free; idempotent."""
@@ -91,13 +92,19 @@ class Store:
         """Those of at most some hundred events, by id, that were committed and are still kept."""
         return self._inbox.had(transport, events)
 
-    def unhandled(self, limit: int = _NO_LIMIT) -> list[tuple[int, Delivery]]:
+    def unhandled(
+        self, limit: int = _NO_LIMIT, transports: Collection[str] | None = None
+    ) -> list[tuple[int, Delivery]]:
         """What nobody has handled yet, as (sequence number, delivery) in order of arrival.
 
         With ``limit`` at most so many, of no more bytes than others can wait for: the oldest of each sender, then the
-        next oldest of each.
+        next oldest of each. With ``transports``, only what came by these.
         """
-        return self._inbox.unhandled(limit)
+        return self._inbox.unhandled(limit, transports)
+
+    def transports_waiting(self) -> set[str]:
+        """By which transports that came which nobody has handled yet."""
+        return self._inbox.transports_waiting()
 
     @property
     def waiting(self) -> int:
@@ -135,17 +142,20 @@ class Store:
 
     # --- what is remembered ---
 
-    def thread_root(self, conversation: str) -> str | None:
-        """The event that a conversation is threaded under, None if it has none yet."""
-        found = self._database.value("SELECT root FROM threads WHERE conversation = ?", (conversation,))
+    def thread_root(self, transport: str, conversation: str) -> str | None:
+        """The event of a transport that a conversation is threaded under there, None if it has none yet."""
+        found = self._database.value(
+            "SELECT root FROM threads WHERE transport = ? AND conversation = ?", (transport, conversation)
+        )
         return None if found is None else str(found)
 
-    def set_thread_root(self, conversation: str, root: str) -> None:
+    def set_thread_root(self, transport: str, conversation: str, root: str) -> None:
         """Thread a conversation under an event from now on; the newest ``THREADS_KEPT`` are remembered."""
         with self._database.transaction():
             self._database.execute(
-                "INSERT INTO threads VALUES (?, ?) ON CONFLICT (conversation) DO UPDATE SET root = excluded.root",
-                (conversation, root),
+                "INSERT INTO threads (transport, conversation, root) VALUES (?, ?, ?)"
+                " ON CONFLICT (transport, conversation) DO UPDATE SET root = excluded.root",
+                (transport, conversation, root),
             )
             self._database.execute(
                 "DELETE FROM threads WHERE rowid <= (SELECT max(rowid) FROM threads) - ?", (THREADS_KEPT,)

@@ -78,6 +78,15 @@ class EncryptionHealth(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False  # the server knows our device by keys that we do not have
 
 
+class Undelivered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a transport that brings it to each server itself has yet to bring to one of them."""
+
+    server: str  # its URL
+    waiting: int  # deliveries
+    oldest_s: float  # for how long the oldest has waited
+    fault: str = ""  # what came of the last try for that one, "" if it was not tried in this run; strangers' words
+
+
 class PersonText(msgspec.Struct, frozen=True, kw_only=True):
     """Plain words of a person in a room, as the transport read them from a raw event."""
 
@@ -90,7 +99,10 @@ class PersonText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inbox(Protocol):
-    """Where a transport commits what arrived: deliveries and position in one transaction."""
+    """Where a transport commits what arrived: deliveries and position in one transaction.
+
+    Who has several positions names each after itself.
+    """
 
     def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         """Commit. Without ``durable`` a power failure may take it back until a durable commit follows."""
@@ -138,6 +150,9 @@ class Transport(Protocol):
         Nobody is before the first sync since the start, and everybody who was joined at that moment is once
         ``online`` was true.
         """
+
+    def reaches(self, address: str) -> bool:
+        """Whether direct messages to this address URI go by this transport. Says nothing of who is there."""
 
     async def run(self) -> None:
         """Receive until ``close``; reconnects by itself. Raises Fatal when it cannot go on."""

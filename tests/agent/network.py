@@ -257,6 +257,9 @@ class SimulatedTransport:
     def is_member(self, room: str, address: str) -> bool:
         return self.online and room == ROOM and self._network.joined(address)
 
+    def reaches(self, address: str) -> bool:
+        return addresses.is_user(address)
+
     async def run(self) -> None:
         while True:
             self._account.arrived.clear()

@@ -11,6 +11,8 @@ from bots.engines import Completion, EngineHealth, Message, Model, Sampling
 Step = str | float | Exception
 Script = Sequence[Step]
 
+HANGING: Script = (3600.0,)
+
 MODEL = Model(name="scripted", digest="sha256:" + "5c" * 32, engine="scripted", context_tokens=4096)
 
 

@@ -21,6 +21,7 @@ from bots.engines import Engine
 from bots.errors import ClawbotError
 from bots.events import AnyEvent, TaskEnded
 from bots.identity import Identity
+from bots.ranking import ranked, stage_key
 from bots.recorder import Recorder
 from bots.store import Store
 from clawnet_proto.families import presence, task
@@ -111,7 +112,7 @@ class Member:
             keys_of(self.name, self.folder / "keys"),
             store,
             self.engine,
-            lambda agent: SimulatedTransport(self._network, self.address, self.name, store),
+            lambda agent: [SimulatedTransport(self._network, self.address, self.name, store)],
             recorder=recorder,
             clock=self.clock,
             entropy=random.Random(f"{self.name} {self.starts}").randbytes,
@@ -255,9 +256,21 @@ def _unsynced(store: Store) -> Store:
     return store
 
 
+def results(room: Room) -> list[tuple[str, int]]:
+    """Stage and attempt of every result that was posted."""
+    return [(message.body.stage, message.body.attempt) for message in room.network.posted("task.result")]
+
+
 def live(member: Member) -> set[str]:
     """The dids of those whom an agent counts upon."""
     return {peer.did for peer in member.agent.live_peers(ROOM)}
+
+
+def rank(asking: Member, task_id: str, members: list[Member], stage: str = "answer") -> list[Member]:
+    """The members in the order in which everybody ranks them for a stage."""
+    by_did = {member.did: member for member in members}
+    peers = [asking.mesh.peers[did] for did in by_did]
+    return [by_did[did] for did in ranked(stage_key(task_id, stage), peers)]
 
 
 def identity_of(name: str) -> Identity:

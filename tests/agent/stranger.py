@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from clawnet_proto.bindings import matrix as binding
-from clawnet_proto.families import presence
+from clawnet_proto.carrier import verify
+from clawnet_proto.families import presence, task
 from clawnet_proto.message import Message
 from clawnet_proto.sealing import SealKey
 from clawnet_proto.wire import Record, present
@@ -53,6 +54,12 @@ class Stranger(Author):
     def says(self, body: Record, **fields: Any) -> bytes:
         """A carrier sent now."""
         return self.carrier(body, **({"sent_ms": self.network.now_ms()} | fields))
+
+    def awards(self, asked: bytes, executor: str) -> bytes:
+        """An award of the stage ``answer`` of a request, which need not have arrived."""
+        asked_id = verify(asked).id
+        body = task.Award(stage="answer", attempt=1, lease_ms=15_000)
+        return self.says(body, recipients=(executor,), thread=asked_id, answers=asked_id)
 
     def heard(self, *types: str) -> list[Message]:
         """The messages that reached its account, addressed to it."""

@@ -13,6 +13,7 @@ from bots.artifacts import Artifacts, Unavailable
 from bots.config import LimitsSection, RequestsSection
 from bots.errors import RetryLater
 from bots.events import StageText
+from bots.transports.together import Together
 from clawnet_proto.artifact import describe
 from clawnet_proto.families import task
 from clawnet_proto.specification import LIMITS
@@ -20,6 +21,7 @@ from tests.agent.network import Network, SimulatedTransport
 from tests.agent.scripted_engine import ScriptedEngine
 from tests.agent.simulated import Member, Room, echo, generate, order
 from tests.agent.virtual_time import in_virtual_time, until
+from tests.proto.authoring import ROOM
 
 GENEROUS = LimitsSection(prompt_bytes=200_000)
 LONG = "".join(f"{number} leagues under the sea, and é besides. " for number in range(600))
@@ -188,7 +190,7 @@ class TestFaults:
 
             async def sleep(_: float) -> None: ...
 
-            artifacts = Artifacts(transport, sleep)
+            artifacts = Artifacts(Together([transport]), sleep)
             artifact = describe(b"x" * 300_000, ["mxc://e/1", "mxc://e/2"])
             with pytest.raises(Unavailable):
                 await artifacts.get(artifact, 300_000)
@@ -197,7 +199,7 @@ class TestFaults:
                 await artifacts.get(artifact, 299_999)
             for data in (b"", bytes(LIMITS.artifact_bytes + 1)):
                 with pytest.raises(Unavailable):
-                    await artifacts.put(data)
+                    await artifacts.put(ROOM, "", data)
             member.agent.store.close()
 
 

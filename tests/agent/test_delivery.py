@@ -10,14 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bots.config import LimitsSection
 from bots.events import MessageSeen, StageChanged, StageText, TaskOpened
 from bots.store import Store
-from clawnet_proto.carrier import verify
 from clawnet_proto.families import presence, task
 from tests.agent.network import NAME, Held, Passage, Rule
 from tests.agent.scripted_engine import ScriptedEngine
-from tests.agent.simulated import Member, Room, echo, generate, live, order, request
+from tests.agent.simulated import Member, Room, echo, generate, live, order, request, results
 from tests.agent.stranger import Stranger
 from tests.agent.virtual_time import in_virtual_time, until
 
@@ -39,10 +37,6 @@ def shuffled(seed: int) -> Rule:
     """Every event takes its own time, up to a second."""
     chance = random.Random(seed)
     return lambda passage: [msgspec.structs.replace(passage, delay_s=chance.uniform(0.01, 1.0))]
-
-
-def results(room: Room) -> list[tuple[str, int]]:
-    return [(message.body.stage, message.body.attempt) for message in room.network.posted("task.result")]
 
 
 class TestDuplicates:
@@ -94,7 +88,7 @@ class TestOrder:
             eve = room.stranger("eve")
             eve.announce()
             asked = eve.says(request(echo()))
-            award = _award(eve, asked, bert)
+            award = eve.awards(asked, bert.did)
             eve.post(award)
             await until(lambda: eve.did in bert.mesh.peers)
             await asyncio.sleep(1)
@@ -102,133 +96,6 @@ class TestOrder:
             eve.post(asked)
             await until(lambda: eve.heard("task.result"))
             assert results(room) == [("answer", 1)]
-
-
-class TestRelays:
-    @in_virtual_time
-    @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "in two batches"])
-    async def test_a_relayed_copy_that_comes_first_is_shown_and_the_original_is_acted_upon_once(
-        self, tmp_path: Path, together: bool
-    ) -> None:
-        async with Room(tmp_path) as room:
-            limits = LimitsSection(serve="listed", listed=("@eve:example.org",))
-            bert = await room.join("bert", limits=limits)
-            eve, mallory = room.stranger("eve"), room.stranger("mallory")
-            eve.announce()
-            asked = eve.says(request(echo()))
-            award = _award(eve, asked, bert)
-            mallory.post(asked)
-            mallory.post(award)
-            if not together:
-                await until(lambda: list(bert.mesh.tasks()))
-                await asyncio.sleep(1)
-                assert bert.agent.executor.jobs == 0
-                assert bert.mesh.binding(next(bert.mesh.tasks()).request) == "relayed"
-            eve.post(asked)
-            eve.post(award)
-            await until(lambda: eve.heard("task.result", "task.fail"))
-            await asyncio.sleep(5)
-            assert results(room) == [("answer", 1)]
-            assert room.network.posted("task.fail") == []
-
-    @in_virtual_time
-    async def test_what_only_a_relay_delivers_is_folded_and_never_acted_upon(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            bert = await room.join("bert")
-            eve, mallory = room.stranger("eve"), room.stranger("mallory")
-            eve.announce()
-            asked = eve.says(request(echo()))
-            mallory.post(asked, _award(eve, asked, bert))
-            await until(lambda: list(bert.mesh.tasks()))
-            await asyncio.sleep(10)
-            assert eve.heard("task.offer", "task.result", "task.fail", "task.start") == []
-            told = [event for event in bert.told(MessageSeen) if event.verdict == "relayed"]
-            assert [(event.type, event.code, event.address) for event in told] == [
-                ("task.request", "binding.relayed", mallory.address),
-                ("task.award", "binding.relayed", mallory.address),
-            ]
-
-    @in_virtual_time
-    async def test_an_original_award_of_a_relayed_request_makes_no_work(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            bert = await room.join("bert")
-            eve, mallory = room.stranger("eve"), room.stranger("mallory")
-            eve.announce()
-            asked = eve.says(request(echo()))
-            mallory.post(asked)
-            eve.post(_award(eve, asked, bert))
-            await asyncio.sleep(10)
-            assert room.network.posted("task.result", "task.fail") == []
-
-
-class TestUnbound:
-    @in_virtual_time
-    async def test_a_request_waits_for_the_announce_of_its_sender(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            await room.join("bert")
-            eve = room.stranger("eve")
-            eve.post(eve.says(request(echo())))
-            await asyncio.sleep(5)
-            assert eve.heard("task.offer") == []
-            eve.announce()
-            await until(lambda: eve.heard("task.offer"))
-
-    @in_virtual_time
-    async def test_an_award_waits_for_the_announce_of_its_sender(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            bert = await room.join("bert")
-            eve = room.stranger("eve")
-            asked = eve.says(request(echo()))
-            eve.post(asked, _award(eve, asked, bert))
-            await until(lambda: list(bert.mesh.tasks()))
-            assert (bert.agent.executor.jobs, eve.heard("task.result")) == (0, [])
-            eve.announce()
-            await until(lambda: eve.heard("task.result"))
-
-    @in_virtual_time
-    async def test_it_waits_through_a_restart(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            bert = await room.join("bert")
-            eve = room.stranger("eve")
-            asked = eve.says(request(echo()))
-            eve.post(asked, _award(eve, asked, bert))
-            await until(lambda: list(bert.mesh.tasks()))
-            await bert.crash()
-            await bert.start()
-            eve.announce()
-            await until(lambda: eve.heard("task.result"))
-            await bert.crash()
-            await bert.start()
-            await asyncio.sleep(5)
-            assert results(room) == [("answer", 1)]
-
-    @in_virtual_time
-    async def test_a_copy_by_another_account_does_not_take_the_place_of_the_original(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            limits = LimitsSection(serve="listed", listed=("@eve:example.org",))
-            bert = await room.join("bert", limits=limits)
-            eve, mallory = room.stranger("eve"), room.stranger("mallory")
-            asked = eve.says(request(echo()))
-            award = _award(eve, asked, bert)
-            for somebody in (mallory, eve):
-                somebody.post(asked)
-                somebody.post(award)
-                await asyncio.sleep(1)
-            eve.announce()
-            await until(lambda: eve.heard("task.result", "task.fail"))
-            await asyncio.sleep(5)
-            assert results(room) == [("answer", 1)]
-
-    @in_virtual_time
-    async def test_a_newcomer_learns_from_handshakes_whom_it_cannot_read_of(self, tmp_path: Path) -> None:
-        async with Room(tmp_path) as room:
-            ada, bert = await room.crowd("ada", "bert")
-            # The timeline it may read begins with its own join.
-            room.network.account("matrix:u/cora:example.org").log.clear()
-            cora = room.member("cora")
-            await cora.start()
-            await until(lambda: {ada.did, bert.did} <= live(cora))
-            assert (await cora.outcome(cora.ask(order()))).outcome == "completed"
 
 
 class TestContext:
@@ -239,7 +106,7 @@ class TestContext:
             bert = room.member("bert")
             eve.announce()
             asked = eve.says(request(echo()))
-            eve.post(asked, _award(eve, asked, bert))
+            eve.post(asked, eve.awards(asked, bert.did))
             await bert.start()
             await asyncio.sleep(10)
             assert [view.state for view in bert.mesh.tasks()] == ["working"]
@@ -413,7 +280,7 @@ class TestPartition:
             assert (end.text, end.executions) == ("from cora", 1)
             room.network.accounts[bert.address].reachable = True
             room.network.accounts[bert.address].arrived.set()
-            bert.agent.outbox.nudge()
+            bert.agent.outbox.nudge(NAME)
             await until(lambda: len(results(room)) == 2)
             await asyncio.sleep(1)
             view = ada.task(task_id)
@@ -432,7 +299,7 @@ class TestPartition:
             assert room.network.posted("task.request") == []
             account.reachable = True
             account.arrived.set()
-            ada.agent.outbox.nudge()
+            ada.agent.outbox.nudge(NAME)
             assert (await ada.outcome(task_id)).outcome == "completed"
 
 
@@ -478,13 +345,6 @@ def _as(somebody: Stranger, member: Member) -> Stranger:
     """The same key at another's account."""
     somebody.address = member.address
     return somebody
-
-
-def _award(eve: Stranger, asked: bytes, to: Member) -> bytes:
-    """An award of ``answer`` to a member, for a request that need not have arrived."""
-    asked_id = verify(asked).id
-    body = task.Award(stage="answer", attempt=1, lease_ms=15_000)
-    return eve.says(body, recipients=(to.did,), thread=asked_id, answers=asked_id)
 
 
 def _commit(member: Member, room: Room) -> None:

@@ -31,10 +31,19 @@ def test_bytes_count_as_well() -> None:
     assert memory.in_turn(9, 9) == []
 
 
+def test_of_those_who_brought_as_much_the_oldest_makes_room_whatever_its_name() -> None:
+    memory = FairMemory[str](3, 300)
+    for owner in ("m", "z", "a"):
+        assert memory.add(f"of {owner}", owner, 100) == []
+    assert memory.add("of b", "b", 1) == ["of m"]
+    assert memory.add("of y", "y", 150) == ["of z"]
+
+
 def test_it_is_what_looking_at_all_of_it_would_give() -> None:
     chance = random.Random(5)
     memory = FairMemory[int](20, 300)
     model: dict[int, tuple[str, int]] = {}
+    came: dict[str, int] = {}
 
     def of(owner: str) -> list[int]:
         return [key for key, (whose, _) in model.items() if whose == owner]
@@ -45,13 +54,15 @@ def test_it_is_what_looking_at_all_of_it_would_give() -> None:
             assert memory.discard(key) == model.pop(key)
             continue
         owner, size, forgotten = chance.choice("aabc"), chance.randrange(60), []
+        if not of(owner):
+            came[owner] = step
         model[step] = (owner, size)
         while len(model) > 20 or sum(size for _, size in model.values()) > 300:
             owners = {whose for whose, _ in model.values()}
             if len(model) > 20:
-                loudest = min(owners, key=lambda whose: (-len(of(whose)), whose))
+                loudest = min(owners, key=lambda whose: (-len(of(whose)), came[whose]))
             else:
-                loudest = min(owners, key=lambda whose: (-sum(model[key][1] for key in of(whose)), whose))
+                loudest = min(owners, key=lambda whose: (-sum(model[key][1] for key in of(whose)), came[whose]))
             forgotten.append(of(loudest)[0])
             del model[forgotten[-1]]
         assert memory.add(step, owner, size) == forgotten

@@ -16,7 +16,7 @@ from bots.control import ControlServer, socket_path
 from bots.errors import ClawbotError
 from bots.requests import AnyAnswer, AnyRequest, Delivered, Follow, LinkChanged, Missed, RoomFollowed
 from bots.service import Service
-from bots.transports import Delivery
+from bots.transports import Delivery, Departure
 from clawnet_proto.bindings import matrix
 from clawnet_proto.carrier import verify
 from tests.agent.scripted_engine import ScriptedEngine
@@ -158,7 +158,7 @@ async def test_a_slow_reader_is_told_what_it_missed_and_nothing_grows(tmp_path: 
 async def test_it_says_when_the_homeserver_is_gone_and_when_it_is_back(tmp_path: Path) -> None:
     async with Room(tmp_path) as room:
         ada = await room.join("ada")
-        transport: Any = ada.agent.transport
+        transport: Any = ada.agent.transport.ways[0]
         async with Follower(ada) as follower:
             await until(lambda: follower.links == [True])
             room.network.account(ada.address).reachable = transport.online = False
@@ -214,6 +214,24 @@ async def test_a_room_that_the_agent_is_not_in(tmp_path: Path) -> None:
         assert caught.value.code == "room.unknown"
         async with Follower(ada, Follow(room="#mesh")) as follower:
             await until(lambda: follower.delivered)
+
+
+@in_virtual_time
+async def test_a_room_that_took_its_place_is_waited_for_unless_the_agent_is_put_out_of_it(tmp_path: Path) -> None:
+    async with Room(tmp_path) as room:
+        ada = await room.join("ada")
+        async with Follower(ada) as follower:
+            await until(lambda: follower.delivered)
+            room.network.outside.add(ada.address)
+            replaced = Departure(room=ROOM, name="#mesh", code="room.replaced", successor="matrix:roomid/next")
+            ada.agent.departures.left(replaced)
+            await asyncio.sleep(5)
+            assert not follower._reading.done()
+            ada.agent.departures.left(Departure(room=replaced.successor, name="#next", code="room.banned"))
+            await until(follower._reading.done)
+            with pytest.raises(ClawbotError, match="banned this agent from #next") as caught:
+                follower._reading.result()
+            assert caught.value.code == "room.gone"
 
 
 @in_virtual_time

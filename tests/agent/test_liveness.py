@@ -17,8 +17,7 @@ from bots.events import StageChanged
 from bots.ranking import WAVES, turn_ms
 from tests.agent.network import Passage
 from tests.agent.scripted_engine import ScriptedEngine, Step
-from tests.agent.simulated import Member, Room, echo, generate, order
-from tests.agent.test_tasks import rank
+from tests.agent.simulated import Member, Room, echo, generate, order, rank
 from tests.agent.virtual_time import in_virtual_time, until
 
 SLOW: list[Step] = ["slow", 3.0, " work"]

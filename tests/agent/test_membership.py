@@ -128,7 +128,7 @@ async def test_who_is_in_a_room_that_is_not_shown_just_now_is_no_outsider(tmp_pa
         eve.send(ada.address, hello(eve, bert))
         await until(lambda: bool(refusals(ada, eve)))
         seen = len(refusals(ada, eve))
-        ada.agent.transport.rooms = list  # type: ignore[method-assign]
+        ada.agent.transport.ways[0].rooms = list  # type: ignore[method-assign]
         eve.send(ada.address, hello(eve, ada))
         await asyncio.sleep(1)
         assert refusals(ada, eve)[seen:] == []

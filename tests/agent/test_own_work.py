@@ -19,7 +19,7 @@ async def test_a_receipt_does_not_overtake_the_results_that_it_names(tmp_path: P
     """Both wait while the homeserver holds us back, and what waits too long expires."""
     async with Room(tmp_path) as room:
         (ada,) = await room.crowd("ada")
-        transport = ada.agent.transport
+        (transport,) = ada.agent.transport.ways
         awarded: list[str] = []
         send = transport.send
 

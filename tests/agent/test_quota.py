@@ -97,7 +97,7 @@ class TestLists:
             ("matrix:u/eve:example.org", "example.org"),
             ("matrix:u/eve:example.org:8448", "example.org:8448"),
             ("matrix:u/eve:[::1]:8448", "[::1]:8448"),
-            ("https://example.org/users/eve", "https://example.org/users/eve"),
+            ("https://example.org/users/eve", "https://example.org"),
             ("https://hub.example.org/peers/did:key:z6Mk", "https://hub.example.org"),
         ],
     )

@@ -52,7 +52,7 @@ class TestRotation:
         async with Room(tmp_path) as room:
             ada, bert = await room.crowd("ada", "bert")
             committed = ada.mesh.peers[ada.did].body
-            ada.agent.rotate()
+            ada.agent.keys.rotate()
             await known(ada, bert)
             event = room.network.timeline[-1]
             assert [m.type for m in Passage(plane="room", sender="", to="", event_id="", event=event).messages] == [
@@ -73,7 +73,7 @@ class TestRotation:
         async with Room(tmp_path) as room:
             ada, bert = await room.crowd("ada", "bert")
             for _ in range(3):
-                ada.agent.rotate()
+                ada.agent.keys.rotate()
                 await known(ada, bert)
             for number in (4, 5):
                 await ada.stop()
@@ -97,7 +97,7 @@ class TestRotation:
             await until(lambda: bert.agent.executor.jobs > 0)
             for member in (ada, bert):
                 if rotating in ("both", "requester" if member is ada else "executor"):
-                    member.agent.rotate()
+                    member.agent.keys.rotate()
             end = await ada.outcome(task_id)
             assert (end.outcome, end.text, end.executions) == ("completed", "|words", 2)
             assert ada.agent.identity.did == ada.did
@@ -108,8 +108,8 @@ class TestRotation:
     async def test_tasks_after_it_are_run_as_before(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada, bert = await room.crowd("ada", "bert")
-            ada.agent.rotate()
-            bert.agent.rotate()
+            ada.agent.keys.rotate()
+            bert.agent.keys.rotate()
             await known(ada, bert)
             for private in (False, True):
                 end = await ada.outcome(ada.ask(order(private=private)))
@@ -122,7 +122,7 @@ class TestRotation:
             bert = await room.join("bert", ScriptedEngine(SLOW))
             task_id = ada.ask(order(generate()))
             await until(lambda: bert.agent.executor.jobs > 0)
-            bert.agent.rotate()
+            bert.agent.keys.rotate()
             await bert.crash()
             await bert.start()
             end = await ada.outcome(task_id)
@@ -145,7 +145,7 @@ class TestRotation:
             said = room.network.posted("presence.announce", by=ada.address)[-1]
             network, late = room.network, room.network.now_ms
             network.now_ms = lambda: late() - 3_600_000  # type: ignore[method-assign]
-            ada.agent.rotate()
+            ada.agent.keys.rotate()
             assert ada.agent.identity.chain[0].since_ms > said.envelope.sent_ms
             await known(ada, bert)
             assert bert.mesh.authority(said) == "key.retired"
@@ -154,7 +154,7 @@ class TestRotation:
     async def test_a_newcomer_who_cannot_read_back_learns_it_directly(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada = await room.join("ada")
-            ada.agent.rotate()
+            ada.agent.keys.rotate()
             room.network.timeline.clear()
             bert = await room.join("bert")
             await known(ada, bert)
@@ -168,7 +168,7 @@ class TestRotation:
         async with Room(tmp_path) as room:
             ada, bert = await room.crowd("ada", "bert")
             held = Held(room.network, lambda p: p.to == bert.address and p.holds("identity.rotate"))
-            ada.agent.rotate()
+            ada.agent.keys.rotate()
             task_id = ada.ask(order(to=bert.did))
             await until(lambda: any(e.code == "key.unproven" for e in bert.told(MessageSeen)))
             await asyncio.sleep(2)
@@ -228,7 +228,7 @@ class TestRevocation:
     async def test_a_rotation_is_the_way_back(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada, bert = await room.crowd("ada", "bert")
-            ada.agent.revoke()
+            ada.agent.keys.revoke()
             await until(lambda: bert.mesh.peers[ada.did].standing == "revoked")
             await ada.crash()
             identities.rotate(ada.folder / "keys", room.network.now_ms())
@@ -241,7 +241,7 @@ class TestRevocation:
     async def test_nothing_is_awarded_to_whoever_revoked(self, tmp_path: Path) -> None:
         async with Room(tmp_path) as room:
             ada, bert = await room.crowd("ada", "bert")
-            bert.agent.revoke()
+            bert.agent.keys.revoke()
             await until(lambda: ada.mesh.peers[bert.did].standing == "revoked")
             end = await ada.outcome(ada.ask(order(to=bert.did)))
             assert (end.outcome, end.code) == ("failed", "identity")
@@ -271,7 +271,7 @@ class TestRevocation:
             revoke = identity.Revoke(chain=(), since_ms=room.network.now_ms())
             thief.post(Author(ada.name).carrier(revoke, sent_ms=room.network.now_ms()))
             await until(lambda: "Somebody with our key has revoked" in notices(ada))
-            ada.agent.rotate()
+            ada.agent.keys.rotate()
             await known(ada, bert)
             assert bert.mesh.peers[ada.did].standing == "good"
 

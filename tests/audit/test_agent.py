@@ -234,7 +234,7 @@ async def test_a_rotation_and_a_crash_leave_one_log_that_verifies(tmp_path: Path
     async with Room(tmp_path) as room:
         ada, bert = await crowd(room, ada=None, bert=ScriptedEngine(["yes"]))
         await ada.outcome(ada.ask(order(generate())))
-        bert.agent.rotate()
+        bert.agent.keys.rotate()
         await until(lambda: len(room.network.posted("identity.rotate")) == 1)
         await bert.crash()
         await bert.start()

@@ -1,7 +1,7 @@
 """Measurements, each figure beside its yardstick, taken in the same run: ``python -m tests.bench``.
 
-Every module of this package without a leading underscore has ``async def run(report: Report) -> None``, which adds
-its rows.
+Every module of this package, but tests and those with a leading underscore, has
+``async def run(report: Report) -> None``, which adds its rows.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from tests import bench
 
-_MODULES = sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_"))
+_MODULES = sorted(
+    module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith(("_", "test_"))
+)
 _HEADINGS = ("", "figure", "yardstick", "ratio", "goal", "met")
 
 

@@ -23,7 +23,7 @@ from clawnet_proto.mesh import Peer
 from tests.matrix_client import Account, MatrixClient
 
 # Never a file system in memory: commits are to cost what they cost people.
-_DISK = "/var/tmp" if Path("/var/tmp").is_dir() else None
+DISK = "/var/tmp" if Path("/var/tmp").is_dir() else None
 # Guards against strangers, not what makes an agent fast or slow.
 _QUOTAS = {f"CLAWNET_LIMITS_TASKS_PER_MINUTE_{whose}": "1000" for whose in ("ADDRESS", "HOMESERVER", "STRANGERS")}
 REQUESTER = "ada"
@@ -49,7 +49,7 @@ class Scene:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clawnet-bench-", dir=_DISK))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clawnet-bench-", dir=DISK))
             self._folder = Path(folder)
             self._environment = {
                 "XDG_CONFIG_HOME": f"{folder}/config",

@@ -104,6 +104,36 @@ class TestKeys:
         assert cli.main(["init", "--name", "ada"]) == cli.OK
 
 
+class TestTransports:
+    @pytest.mark.parametrize(
+        "flags, matrix, hub",
+        [
+            (["--room", "#a:b"], ("#a:b",), ()),
+            (["--hub", "https://h", "--room", "#a:b", "--room", "c"], (), ("#a:b", "c")),
+            (["--homeserver", "https://b", "--room", "#a:b", "--room", "c"], ("#a:b", "c"), ()),
+            (
+                ["--homeserver", "https://b", "--hub", "https://h", "--room", "#a:b", "--room", "c", "--room", "!d"],
+                ("#a:b", "!d"),
+                ("c",),
+            ),
+        ],
+    )
+    def test_init_puts_each_room_where_it_belongs(
+        self,
+        flags: list[str],
+        matrix: tuple[str, ...],
+        hub: tuple[str, ...],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+        path = tmp_path / "made.toml"
+        assert cli.main(["init", "--name", "ada", "--config", str(path), *flags]) == cli.OK
+        made = config.load(path)
+        assert (made.matrix.rooms, made.http.rooms) == (matrix, hub)
+
+
 class TestRegion:
     def test_what_cannot_be_announced_is_refused_when_it_is_read(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,8 @@ GONE = "The homeserver no longer accepts the session."
 
 def doomed(agent: Agent, after_s: float = 10.0) -> Agent:
     """Its transport cannot go on after a while."""
-    running = agent.transport.run
+    (way,) = agent.transport.ways
+    running = way.run
 
     async def run() -> None:
         going = asyncio.ensure_future(running())
@@ -30,7 +31,7 @@ def doomed(agent: Agent, after_s: float = 10.0) -> Agent:
         going.cancel()
         raise Fatal("matrix.logged_out", GONE)
 
-    agent.transport.run = run  # type: ignore[method-assign]
+    way.run = run  # type: ignore[method-assign]
     return agent
 
 

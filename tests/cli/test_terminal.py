@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bots import cli
-from bots.cli.look import _show_table
+from bots.cli.look import show_table
 from bots.cli.printing import Printer
 from bots.cli.terminal import Painted, printable, write_json, write_line
 from bots.events import AnyEvent, MessageSeen, Notice, StageChanged, StageText, TaskEnded, TaskQuestion
@@ -87,7 +87,7 @@ def test_streamed_pieces_keep_their_spaces() -> None:
 
 
 def test_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    _show_table(("NAME", "STATE"), [(HOSTILE, "live"), ("bert", "live")])
+    show_table(("NAME", "STATE"), [(HOSTILE, "live"), ("bert", "live")])
     head, *rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 2
     assert all(row.isprintable() and row.index("live") == head.index("STATE") for row in rows)

@@ -22,6 +22,7 @@ AtHome = Callable[[Path, str], None]
 
 MODEL = ("--engine", "llamacpp")
 NO_MODEL = ("--engine", "none")
+_TOKENS = "12"
 
 
 class Mesh(NamedTuple):
@@ -42,6 +43,7 @@ class NewAgent(Protocol):
         """Make an account and ``clawbot init`` an agent for it; it is ended after the test.
 
         ``settings`` are keys of its configuration as environment variables, like ``requests_lease_ms="3000"``.
+        It asks for few tokens where none are named: what is said is seldom what a test is about.
         ``homeserver`` is the one shared by all tests if no other is named.
         """
 
@@ -102,7 +104,7 @@ class _Agents:
             Account(homeserver.url, name, user, password),
             self._folders.mktemp(name),
             self._cache,
-            {f"CLAWNET_{key.upper()}": value for key, value in settings.items()},
+            {f"CLAWNET_{key.upper()}": value for key, value in ({"requests_max_tokens": _TOKENS} | settings).items()},
         )
         self._made.append(agent)
         await agent.init(room, *options)

@@ -149,7 +149,7 @@ async def test_peers(asker: AgentProcess, mesh: Mesh) -> None:
         assert "generate" in peer["capabilities"]
         assert peer["models"] == ["gemma-3-270m-q4_k_m"]
         assert peer["address"] == f"matrix:u/{agent.account.user_id.removeprefix('@')}"
-    table = await asker.clawbot("discover")
+    table = await asker.clawbot("peers")
     head, *rows = table.out.splitlines()
     assert head.split()[:3] == ["NAME", "KIND", "ROLE"]
     assert {agent.name for agent in mesh.agents} <= {row.split()[0] for row in rows}

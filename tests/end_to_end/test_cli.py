@@ -19,7 +19,7 @@ from tests.end_to_end.conftest import MODEL, NO_MODEL, NewAgent
 
 COMMANDS = (
     "init", "run", "ask", "peers", "discover", "tasks", "cancel", "answer", "watch", "status", "identity",
-    "verify", "homeserver",
+    "verify", "hub", "bridge", "homeserver",
 )  # fmt: skip
 HEAVY = ("aiohttp", "asyncio", "cryptography", "msgspec", "nacl", "nio", "ollama", "sqlite3", "textual", "xllamacpp")
 NOWHERE = "http://127.0.0.1:9"  # the port of "discard": nobody listens there

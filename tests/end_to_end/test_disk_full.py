@@ -138,9 +138,9 @@ async def test_the_keys_of_encrypted_rooms_cannot_be_kept(
     async with OllamaServer() as server:
         asker = await new_agent("asker", room_id, *NO_MODEL, "--kind", "human")
         worker = await new_agent("worker", room_id, "--engine", "ollama", engine_ollama_host=server.url)
-        asker.start()
-        worker.start()
-        await asyncio.gather(asker.ready(), worker.ready())
+        for agent in (asker, worker):
+            agent.start()
+            await agent.ready()  # one after the other: what is said while somebody joins, it may have no key for
         await asyncio.gather(asker.sees(worker.name), worker.sees(asker.name))
         assert await worker.stop() == 0
         keys = "matrix-encryption.sqlite"

@@ -22,7 +22,7 @@ async def test_questions_and_answers_that_no_homeserver_reads(
     asker, worker = await new_agent("asker", room_id, *NO_MODEL), await new_agent("worker", room_id, *MODEL)
     await start_all([asker, worker])
 
-    finished = await asker.clawbot("ask", QUESTION)
+    finished = await asker.clawbot("ask", QUESTION, "--max-tokens", "16")
     assert finished.status == 0 and finished.out.strip(), finished
     assert "is encrypted: its 3 members can read the question and the answer, no server can" in finished.err
 
@@ -58,5 +58,5 @@ async def test_a_newcomer_finds_those_who_were_there_before(new_agent: NewAgent,
     await start_all([worker])
     # Its announce is of before our time, so nobody who comes can read it.
     asker = await new_agent("asker", room_id, *NO_MODEL, "--kind", "human")
-    finished = await asker.clawbot("ask", QUESTION)
+    finished = await asker.clawbot("ask", QUESTION, "--max-tokens", "16")
     assert finished.status == 0 and finished.out.strip(), finished

@@ -63,8 +63,11 @@ async def test_keys_are_rotated_and_revoked(new_client: NewClient, new_room: New
             await asyncio.sleep(0.05)
     assert await ada.stop() == 0
     await until_seen(bert, before["did"], rotations=2, standing="revoked")
-    last = (await room_messages(client, room_id))[-1]
-    assert (last.type, last.sender, last.body.reason) == ("identity.revoke", before["did"], "lost it")
+    said = await room_messages(client, room_id)
+    end = next(place for place, message in enumerate(said) if message.type == "identity.revoke")
+    assert (said[end].sender, said[end].body.reason) == (before["did"], "lost it")
+    (other,) = (await bert.clawbot("identity", "show", "--json")).json
+    assert {message.sender for message in said[end + 1 :]} <= {other["did"]}
     again = await ada.clawbot("run", "--name", ada.name)
     assert again.status == 2
     assert "was revoked" in again.err

@@ -96,7 +96,7 @@ async def open_pair(homeserver: Homeserver, engine: Engine, new_agent: NewAgent,
     executor = await new_agent("worker", room_id, "--engine", "ollama", engine_ollama_host=engine.server.url)
     for agent in (requester, executor):
         start(agent)
-    await asyncio.gather(requester.ready(), executor.ready())
+        await agent.ready()  # one after the other: what is said while somebody joins, the newcomer may have no key for
     await asyncio.gather(requester.sees(executor.name), executor.sees(requester.name))
     return Pair(requester, executor, room_id)
 

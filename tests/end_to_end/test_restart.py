@@ -97,7 +97,7 @@ async def test_a_question_waits_for_the_only_one_who_can(
     await asyncio.gather(asker.ready(), agent.ready())
     await asker.sees(agent.name)
     assert await agent.stop() == 0
-    async with asker.running("ask", "Why is the sky blue?", "--json") as command:
+    async with asker.running("ask", "Why is the sky blue?", "--max-tokens", "16", "--json") as command:
         await command.until(lambda line: line["event"] == "task")
         agent.start()
         answer = await command.until(lambda line: line["event"] == "answer")
@@ -118,7 +118,7 @@ async def test_the_homeserver_goes_away_and_comes_back(tmp_path: Path, new_agent
         await asker.sees(agent.name)
         await homeserver.stop()
         await asyncio.gather(asker.logs("Trying again"), agent.logs("Trying again"))
-        async with asker.running("ask", "Why is the sky blue?", "--json") as command:
+        async with asker.running("ask", "Why is the sky blue?", "--max-tokens", "16", "--json") as command:
             await command.until(lambda line: line["event"] == "task")
             notices = [line["text"] for line in command.lines if line["event"] == "notice"]
             assert "The homeserver cannot be reached just now: the question goes out once it can." in notices

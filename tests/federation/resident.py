@@ -53,7 +53,7 @@ class Resident:
         make_private(self._folder)
         self._store = Store.open(self._folder / "store.sqlite")
         self.agent = Agent(
-            self._config, identities.create(self._folder / "keys"), self._store, self._engine, self._open_transport
+            self._config, identities.create(self._folder / "keys"), self._store, self._engine, self._open_transports
         )
         self.agent.observe(self.events.append)
         await self._stack.enter_async_context(taking_part(self.agent, join_s=PATIENCE_S))
@@ -64,8 +64,8 @@ class Resident:
     ) -> None:
         await self._stack.aclose()
 
-    def _open_transport(self, agent: Agent) -> Transport:
-        return MatrixTransport(
+    def _open_transports(self, agent: Agent) -> Sequence[Transport]:
+        matrix = MatrixTransport(
             MatrixConfig(
                 homeserver=self.account.homeserver, user=self.account.user_id, rooms=self._config.matrix.rooms
             ),
@@ -74,9 +74,10 @@ class Resident:
             self._store,
             agent.now_ms,
             on_joined=lambda room: agent.wake(),
-            on_online=lambda online: agent.outbox.nudge() if online else None,
+            on_online=lambda online: agent.outbox.nudge("matrix") if online else None,
             on_refused=agent.shut_out,
         )
+        return [matrix]
 
     @property
     def did(self) -> str:

@@ -118,7 +118,7 @@ async def test_the_engine_fails_and_recovers(tmp_path: Path, monkeypatch: pytest
 
 
 async def test_the_disk_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bots.health.reading._PROBE_EVERY_S", 0.0)
+    monkeypatch.setattr("bots.health.disk._PROBE_EVERY_S", 0.0)
     monkeypatch.setattr(server, "_FRESH_S", 0.0)
     folder = tmp_path / "files"
     folder.mkdir()
@@ -140,7 +140,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 async def test_a_revoked_identity(tmp_path: Path) -> None:
     async with served(tmp_path) as ada:
-        ada.member.agent.revoke("stolen")
+        ada.member.agent.keys.revoke("stolen")
         assert (await ada.get("/health")).codes == ["identity.revoked"]
         assert (await ada.get("/ready")).status == 503
 
@@ -253,7 +253,7 @@ async def test_who_is_being_answered_is_not_cut_for_others(tmp_path: Path, monke
     going, go_on = asyncio.Event(), asyncio.Event()
     answer = HealthServer._answer
 
-    async def slow(listening: HealthServer, request: web.BaseRequest) -> web.Response:
+    async def slow(listening: HealthServer[Any], request: web.BaseRequest) -> web.Response:
         told = await answer(listening, request)
         going.set()
         await go_on.wait()

@@ -9,7 +9,7 @@ import pytest
 from bots.config import HealthSection
 from bots.health.state import State, judge, unready
 
-LIMITS = HealthSection(sync_seconds=120, outbox_seconds=300)
+LIMITS = HealthSection(sync_seconds=120, outbox_seconds=300, delivery_seconds=3600)
 
 
 def state(**changes: Any) -> State:
@@ -52,11 +52,14 @@ def test_what_keeps_it_from_its_work(changes: dict[str, Any], code: str) -> None
     "changes, code",
     [
         ({"online": False}, "sync.offline"),
+        ({"offline": ("matrix",)}, "transport.offline"),
+        ({"given_up": ("matrix: The session was ended.",)}, "transport.failed"),
         ({"rooms": 0}, "rooms.none"),
         ({"rooms_left": 1}, "rooms.left"),
         ({"engine": "starting", "models": 0}, "engine.starting"),
         ({"models": 0}, "engine.no_model"),
         ({"outbox_refused": 2}, "outbox.refused"),
+        ({"deliveries_waiting": 2, "deliveries_servers": 1, "deliveries_oldest_s": 3600.5}, "deliveries.stuck"),
         ({"audit_fault": "The disk is full."}, "audit.fault"),
         ({"audit_lost": 3}, "audit.lost"),
         ({"clock_ahead_s": 31.0}, "clock.off"),
@@ -73,7 +76,9 @@ def test_what_is_worth_a_look_and_no_alarm(changes: dict[str, Any], code: str) -
 
 
 def test_just_within_the_limits_is_within_them() -> None:
-    within = state(sync_age_s=120.0, outbox_waiting=1, outbox_oldest_s=300.0, clock_ahead_s=-30.0)
+    within = state(
+        sync_age_s=120.0, outbox_waiting=1, outbox_oldest_s=300.0, deliveries_oldest_s=3600.0, clock_ahead_s=-30.0
+    )
     assert judge(within, LIMITS).status == "ok"
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from bots.errors import ClawbotError
 from bots.homeserver import Pair, Ready, accounts, run_pair
-from tests.homeserver.test_homeserver import arguments_of, refuses_connections, status_of, wait_until_free
+from tests.homeserver.outside import arguments_of, refuses_connections, status_of, wait_until_free
 from tests.matrix_client import Account, MatrixClient, MatrixError
 
 CLAWBOT = (sys.executable, "-m", "bots.cli")

@@ -9,14 +9,15 @@ import aiohttp
 import pytest
 
 from bots.hub.archive import Archive, Bounds
+from bots.hub.chunks import ChunkBounds, Chunks
 from bots.hub.hub import Hub, Settings
-from bots.hub.listening import Listener
 from bots.hub.server import HubServer
+from bots.serving.listening import Listener
 from bots.transports.http.names import Names
 from tests.hub.visitor import Clock, Visitor
 from tests.proto.authoring import NOW_MS
 
-_SETTINGS, _BOUNDS = Settings(), Bounds()
+_SETTINGS, _BOUNDS, _CHUNK_BOUNDS = Settings(), Bounds(), ChunkBounds()
 
 
 class RealClock(Clock):
@@ -29,9 +30,16 @@ class RealClock(Clock):
 class Running:
     """A hub that serves on loopback, and what it stands on."""
 
-    def __init__(self, path: Path, clock: Clock, settings: Settings = _SETTINGS, bounds: Bounds = _BOUNDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        settings: Settings = _SETTINGS,
+        bounds: Bounds = _BOUNDS,
+        chunk_bounds: ChunkBounds = _CHUNK_BOUNDS,
+    ) -> None:
         self.clock = clock
-        self._path, self._settings, self._bounds = path, settings, bounds
+        self._path, self._settings, self._bounds, self._chunk_bounds = path, settings, bounds, chunk_bounds
         self.names = Names("")
         self.port = 0
 
@@ -40,7 +48,9 @@ class Running:
         self._stack = AsyncExitStack()
         self.archive = Archive(self._path, self._bounds)
         self._stack.callback(self.archive.close)
-        self.hub = Hub(self.names, self.archive, self._settings, self.clock.now_ms, self.clock.now_s)
+        self.chunks = Chunks(self._path.with_name(f"{self._path.stem}-chunks.sqlite"), self._chunk_bounds)
+        self._stack.callback(self.chunks.close)
+        self.hub = Hub(self.names, self.archive, self._settings, self.clock.now_ms, self.clock.now_s, self.chunks)
         self.server = HubServer(self.hub, clock_s=self.clock.unix_s)
         self.listener = listener = await self._stack.enter_async_context(
             Listener(self.server.app, "127.0.0.1", self.port)
@@ -65,10 +75,16 @@ NewHub = Callable[..., Awaitable[Running]]
 async def new_hub(tmp_path: Path) -> AsyncIterator[NewHub]:
     async with AsyncExitStack() as stack:
 
-        async def new(settings: Settings = _SETTINGS, bounds: Bounds = _BOUNDS, *, real_time: bool = False) -> Running:
+        async def new(
+            settings: Settings = _SETTINGS,
+            bounds: Bounds = _BOUNDS,
+            chunk_bounds: ChunkBounds = _CHUNK_BOUNDS,
+            *,
+            real_time: bool = False,
+        ) -> Running:
             since_ms = NOW_MS - round(time.monotonic() * 1000)
             clock = RealClock(since_ms) if real_time else Clock(NOW_MS)
-            running = Running(tmp_path / "hub.sqlite", clock, settings, bounds)
+            running = Running(tmp_path / "hub.sqlite", clock, settings, bounds, chunk_bounds)
             await running.start()
             stack.push_async_callback(running.stop)
             return running

@@ -56,15 +56,17 @@ class Resident:
             own,
             store,
             self._engine,
-            lambda agent: HttpTransport(
-                settings,
-                lambda: agent.identity,
-                store,
-                agent.now_ms,
-                on_joined=lambda _: agent.wake(),
-                on_online=lambda online: agent.outbox.nudge() if online else None,
-                on_missing=lambda: announce_anew(agent),
-            ),
+            lambda agent: [
+                HttpTransport(
+                    settings,
+                    lambda: agent.identity,
+                    store,
+                    agent.now_ms,
+                    on_joined=lambda _: agent.wake(),
+                    on_online=lambda online: agent.outbox.nudge("http") if online else None,
+                    on_missing=lambda: announce_anew(agent),
+                )
+            ],
             clock=self._hub.clock,
         )
         self.agent.observe(self.events.append)
@@ -97,7 +99,7 @@ class Resident:
     def write_to(self, other: Resident) -> None:
         """Queue a direct message."""
         announce = self.agent.presence.current(self.room)
-        to = self.agent.mesh(self.room).direct_address(other.did)
+        to = self.agent.direct_address(self.room, other.did)
         assert announce is not None
         assert to is not None
         self.agent.post_again(announce, to)
@@ -131,8 +133,9 @@ class Sending:
         self.first = ""
         self.waits_for: Callable[[], object] = lambda: True
         self._tried = False
-        self._send = resident.agent.transport.send
-        monkeypatch.setattr(resident.agent.transport, "send", self._watched)
+        (way,) = resident.agent.transport.ways
+        self._send = way.send
+        monkeypatch.setattr(way, "send", self._watched)
 
     async def _watched(self, parcel: Parcel) -> str:
         if self.first and parcel.plane != self.first:
@@ -220,7 +223,7 @@ async def test_a_key_is_changed_in_the_middle(new_resident: NewResident) -> None
     ada, bert = await new_resident("ada"), await new_resident("bert", answering())
     await acquainted(ada, bert)
     for resident in (ada, bert):
-        resident.agent.rotate()
+        resident.agent.keys.rotate()
     task = ada.ask(order(generate(), room=ada.room))
     assert (await ada.outcome(task)).outcome == "completed"
 
@@ -233,7 +236,7 @@ async def test_what_is_sent_directly_before_the_hub_knows_the_new_key(
     await ada.emptied()
     sending = Sending(ada, monkeypatch)
     sending.first = "direct"
-    ada.agent.rotate()
+    ada.agent.keys.rotate()
     ada.write_to(bert)
     await ada.emptied()
     assert sending.faults == ["http.not_member"]
@@ -273,6 +276,21 @@ async def test_who_comes_late_knows_what_was_and_does_none_of_it(new_resident: N
     await acquainted(ada, bert, cleo)
     assert cleo.task(task).finished
     assert late.prompts == []
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_an_output_too_long_for_a_message(new_resident: NewResident, private: bool) -> None:
+    """It goes whole, by way of the hub."""
+    words = [f"{number} leagues under the sea, and more besides. " for number in range(600)]
+    long = "".join(words)
+    ada, bert = await new_resident("ada"), await new_resident("bert", ScriptedEngine(words))
+    await acquainted(ada, bert)
+    task = ada.ask(order(generate(max_tokens=100), room=ada.room, private=private))
+    ended = await ada.outcome(task)
+    assert (ended.outcome, ended.text) == ("completed", long)
+    (accepted,) = [stage.accepted for stage in ada.task(task).stages.values()]
+    assert accepted is not None
+    assert accepted.body.artifact.bytes > 16_000
 
 
 async def test_who_leaves_is_no_longer_counted_upon(new_resident: NewResident) -> None:

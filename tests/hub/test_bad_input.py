@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from bots.hub import listening, server, streams
+from bots.hub import feeds, server, streams
+from bots.serving import listening
 from tests.hub.visitor import Visitor
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ async def test_a_carrier_that_is_none(hub: Running, ada: Visitor, carrier: bytes
 
 
 async def test_too_many_who_read(hub: Running, bert: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_READERS_OF_NETWORK", 2)
+    monkeypatch.setattr(feeds, "_READERS_OF_NETWORK", 2)
     async with bert.stream(hub.room()), bert.stream(hub.room("other")):
         status, answer = await bert.read(hub.room())
         assert (status, answer["code"]) == (503, "hub.readers")

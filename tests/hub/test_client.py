@@ -325,6 +325,13 @@ async def test_nothing_is_posted_to_what_is_no_address(hub: Puppet, sender: Http
     assert (error.code, hub.posted) == ("http.no_address", 0)
 
 
+async def test_what_was_to_go_to_another_hub_is_not_posted_here(hub: Puppet, sender: HttpTransport) -> None:
+    room = "https://hub.example.org/rooms/clawnet"
+    error = await fault(sender, Parcel(txn="t", plane="room", room=room, carriers=('"x"',)))
+    assert isinstance(error, Refused)
+    assert (error.code, hub.posted) == ("http.no_room", 0)
+
+
 async def test_what_no_hub_takes_is_not_even_sent(hub: Puppet, sender: HttpTransport) -> None:
     error = await fault(sender, Parcel(txn="t", plane="room", room=hub.room, carriers=('"' + "x" * 65536 + '"',)))
     assert (error.code, hub.posted) == ("http.too_large", 0)

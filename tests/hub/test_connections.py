@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.x509.oid import NameOID
 
-from bots.hub import listening
-from bots.hub.limits import forwarded
-from bots.hub.listening import Listener
+from bots.serving import listening
+from bots.serving.limits import forwarded
+from bots.serving.listening import Listener
 from tests.agent.virtual_time import until
 
 if TYPE_CHECKING:

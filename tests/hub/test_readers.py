@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bots.errors import StoreError
-from bots.hub import archive, server, streams
+from bots.hub import archive, feeds, streams
 from tests.agent.virtual_time import until
 from tests.hub.visitor import Visitor
 
@@ -64,7 +64,7 @@ async def test_who_takes_nothing_counts_until_it_is_let_go(
 
 
 async def test_all_who_read_count(hub: Running, ada: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_READERS_OF_NETWORK", 0)
+    monkeypatch.setattr(feeds, "_READERS_OF_NETWORK", 0)
     for url in (hub.room(), f"{hub.room()}/members"):
         status, answer = await ada.read(url)
         assert (status, answer["code"]) == (503, "hub.readers")

@@ -15,7 +15,7 @@ from bots.cli import hub as command
 from bots.errors import ConfigError
 from bots.hub.archive import Bounds
 from bots.hub.hub import Settings
-from bots.hub.limits import Allowance
+from bots.serving.limits import Allowance
 from clawnet_proto.families import handshake, presence
 from tests.hub.visitor import Visitor
 from tests.proto.authoring import Author
@@ -183,7 +183,7 @@ async def test_a_banned_key_reads_nothing_of_its_own(new_hub: NewHub, session: a
 def test_what_a_hub_does_not_begin_with(tmp_path: Path, settings: dict[str, object], code: str) -> None:
     options = {
         "listen": "127.0.0.1:0", "directory": str(tmp_path), "url": "", "ban": [], "behind_proxy": False,
-        "certificate": None, "key": None, "json": True,
+        "files": 1, "certificate": None, "key": None, "json": True,
     }  # fmt: skip
     with pytest.raises(ConfigError) as caught:
         asyncio.run(asyncio.wait_for(command._serve(argparse.Namespace(**(options | settings))), 5))

@@ -10,7 +10,7 @@ from yarl import URL
 
 from bots.hub.archive import Bounds
 from bots.hub.hub import Settings
-from bots.hub.limits import Allowance
+from bots.serving.limits import Allowance
 from clawnet_proto.carrier import sign, verify
 from clawnet_proto.families import handshake, presence
 from tests.hub.visitor import Visitor

@@ -35,7 +35,7 @@ def state(mesh: Mesh, deliveries: list[Delivery], now_ms: int = NOW_MS) -> dict[
                 peer.equivocates,
                 peer.live(now_ms),
                 mesh.name_of(did),
-                mesh.direct_address(did),
+                mesh.direct_addresses(did),
             )
             for did, peer in sorted(mesh.peers.items())
         },

@@ -41,6 +41,21 @@ def test_an_announce_from_elsewhere_binds_nothing(alice: Author) -> None:
     assert mesh.live_peers(NOW_MS) == []
 
 
+def test_the_address_of_a_named_bridge_is_proven_for_bridges_alone(alice: Author, bob: Author) -> None:
+    """Whoever names it beyond the bridge, first or last, and in a copy of the room, too."""
+    bridge, both = presence.Address(uri=ELSEWHERE), Mesh(ROOM, frozenset({ELSEWHERE}))
+    lent = alice.say(announce(alice, addresses=(presence.Address(uri=alice.address), bridge)))
+    own = bob.say(announce(bob, addresses=(bridge,), kind="system", role="bridge"))
+    for mesh in (both, both.copy()):
+        for message in (lent, own, lent):
+            mesh.add(message, ELSEWHERE)
+        assert mesh.claimants(ELSEWHERE) == [bob.did]
+        assert (mesh.binding(lent), mesh.binding(own)) == ("unbound", "bound")
+        assert mesh.vouched(lent)
+        mesh.add(lent, alice.address)
+        assert mesh.peers[alice.did].addresses == {alice.address}
+
+
 def test_a_relayed_copy_first_does_not_use_up_the_place_of_the_original(alice: Author) -> None:
     message = alice.say(announce(alice))
     mesh = folded((message, ELSEWHERE))
@@ -136,10 +151,10 @@ def test_direct_messages_go_where_the_address_is_proven(alice: Author) -> None:
     )
     message = alice.say(announce(alice, addresses=addresses))
     mesh = folded((message, alice.address))
-    assert mesh.direct_address(alice.did) is None
+    assert mesh.direct_addresses(alice.did) == ()
     mesh.add(message, addresses[2].uri)
-    assert mesh.direct_address(alice.did) == addresses[2]
-    assert mesh.direct_address("did:key:nobody") is None
+    assert mesh.direct_addresses(alice.did) == (addresses[2],)
+    assert mesh.direct_addresses("did:key:nobody") == ()
 
 
 # --- tasks ---

@@ -1,4 +1,4 @@
-"""A copy of a fold and the fold go on alike, and apart (spec/10-fold.md)."""
+"""A copy of a fold and the fold go on alike, and apart; so does a fold that packs tasks (spec/10-fold.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.proto.authoring import NOW_MS, ROOM, Author
 from tests.proto.conversation import Conversation
 from tests.proto.pipeline_traces import PIPELINE
 from tests.proto.rooms import ELSEWHERE, Delivery, folded, state
-from tests.proto.samples import announce, link, rotation
+from tests.proto.samples import announce, link, request, rotation
 
 
 def _pool() -> list[Delivery]:
@@ -95,6 +95,7 @@ def bounds(small: bool) -> Iterator[None]:
         patch.setattr(mesh_module, "LIMITS", limits)
         patch.setattr(thread_module, "LIMITS", limits)
         patch.setattr(mesh_module, "_REMEMBERED_IDS", 10 if small else 65536)
+        patch.setattr(mesh_module, "_AWAKE", 1 if small else 256)
         yield
 
 
@@ -159,3 +160,41 @@ def test_a_copy_is_taken_at_every_step_without_a_trace() -> None:
     assert shown(copied) == shown(plain)
     for number, mesh in kept[::7]:
         assert shown(mesh) == shown(folded(*POOL[: number + 1]))
+
+
+def test_what_is_forgotten_while_somebody_goes_through_the_tasks_is_left_out() -> None:
+    requester = Author("goes through")
+    asked = [requester.say(request(), sent_ms=NOW_MS + number) for number in range(12)]
+    with bounds(small=True):
+        mesh = folded(*((message, requester.address) for message in asked[:2]))
+        going = mesh.tasks()
+        first = next(going)
+        for message in asked[2:]:
+            mesh.add(message, requester.address)
+        assert [view.id for view in going] == []
+        assert mesh.task(first.id) is None
+        assert len(list(mesh.tasks())) == len({*mesh._awake, *mesh._threads}) == 2
+
+
+def test_no_task_stays_awake_in_a_copy_that_nobody_looks_at() -> None:
+    mesh = folded(*POOL[:20])
+    kept = mesh.copy()
+    mesh.copy()
+    told(mesh, POOL[20:])
+    changed = [thread for task_id, thread in kept._threads.items() if mesh._threads[task_id] is not thread]
+    assert changed
+    assert all(thread._asleep for thread in changed)
+
+
+@given(DELIVERIES, DELIVERIES)
+def test_what_is_packed_goes_on_like_what_is_not(before: list[Delivery], after: list[Delivery]) -> None:
+    packing, plain = Mesh(ROOM), Mesh(ROOM)
+    with pytest.MonkeyPatch.context() as patch:
+        for deliveries in (before, after):
+            patch.setattr(mesh_module, "_AWAKE", 1)
+            answers = told(packing, deliveries)
+            assert sum(not thread._asleep for thread in packing._threads.values()) <= 1
+            seen = shown(packing)
+            patch.setattr(mesh_module, "_AWAKE", 256)
+            assert told(plain, deliveries) == answers
+            assert shown(plain) == seen

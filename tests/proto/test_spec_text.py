@@ -28,7 +28,9 @@ PREFIX = {
     "05-signatures.md": "SIG", "06-presence.md": "PRE", "07-handshake.md": "HS", "08-task.md": "TASK",
     "09-errors.md": "ERR", "10-fold.md": "FOLD", "11-transcript.md": "TR", "12-limits.md": "LIM",
     "15-sealing.md": "SEAL", "16-artifacts.md": "ART", "17-versions.md": "VER",
-    "bindings/matrix.md": "MX", "bindings/http.md": "HTTP",
+    "18-bridging.md": "BR",
+    "bindings/matrix.md": "MX", "bindings/http.md": "HTTP", "bindings/lan.md": "LAN",
+    "bindings/activitypub.md": "AP",
 }  # fmt: skip
 HEAD = re.compile(r"^\*\*\[([A-Z]+-[1-9][0-9]*)\]\*\* ")
 REFERENCE = re.compile(r"\[([A-Z]+-[1-9][0-9]*)\](?!\*\*)(?:\(([^)]*)\))?")

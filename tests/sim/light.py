@@ -93,7 +93,7 @@ class _Outbox:
 
     def _send(self, batch: Sequence[Entry]) -> None:
         first, store = batch[0], self._agent.store
-        root = first.root or (store.thread_root(first.conversation) if first.plane == "room" else "") or ""
+        root = first.root or (store.thread_root(NAME, first.conversation) if first.plane == "room" else "") or ""
         parcel = Parcel(
             txn="", plane=first.plane, room=first.room, address=first.address, device=first.device, thread_root=root,
             carriers=tuple(entry.carrier for entry in batch if entry.carrier),
@@ -101,8 +101,8 @@ class _Outbox:
         )  # fmt: skip
         messages = [self._parcels.messages[entry.carrier] for entry in batch if entry.carrier]
         event_id = self._hall.carry(self._agent.transport.address, parcel, messages)
-        if event_id and first.conversation and store.thread_root(first.conversation) is None:
-            store.set_thread_root(first.conversation, root or event_id)
+        if event_id and first.conversation and store.thread_root(NAME, first.conversation) is None:
+            store.set_thread_root(NAME, first.conversation, root or event_id)
 
 
 class _Account:
@@ -120,6 +120,9 @@ class _Account:
 
     def rooms(self) -> Sequence[Room]:
         return (self._room,)
+
+    def reaches(self, address: str) -> bool:
+        return True
 
     def thread_root(self, delivery: Delivery) -> str:
         return delivery.event_id
@@ -141,7 +144,7 @@ class LightAgent(Agent):
             own,
             cast(Store, MemoryStore()),
             engine,
-            lambda agent: cast(Transport, account),
+            lambda agent: [cast(Transport, account)],
             clock=hall,
             entropy=random.Random(f"{seed} {name}").randbytes,
         )

@@ -155,11 +155,11 @@ class TestFactsAndThreads:
 
     def test_threads(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("bots.store.store.THREADS_KEPT", 3)
-        assert store.thread_root("task-0") is None
+        assert store.thread_root("matrix", "task-0") is None
         for number in range(5):
-            store.set_thread_root(f"task-{number}", f"$root-{number}")
-        store.set_thread_root("task-4", "$other")
-        assert [store.thread_root(f"task-{number}") for number in range(5)] == [
+            store.set_thread_root("matrix", f"task-{number}", f"$root-{number}")
+        store.set_thread_root("matrix", "task-4", "$other")
+        assert [store.thread_root("matrix", f"task-{number}") for number in range(5)] == [
             None,
             None,
             "$root-2",

@@ -17,15 +17,17 @@ from yarl import URL
 
 from bots.homeserver import Homeserver
 from bots.transports import Departure, Room
-from bots.transports.matrix import transport
+from bots.transports.matrix import encryption_waiting, transport
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.transport import MatrixTransport
 from tests.conftest import NewAccount
 from tests.matrix_client import Account
 from tests.transports.encryption_device import Client, NewDevice
+from tests.transports.encryption_person import EncryptingPerson
 from tests.transports.resident import PATIENCE_S, Resident
 
 Fault = Callable[[web.Request], web.Response | None]
+NewPerson = Callable[[str], Awaitable[EncryptingPerson]]
 
 
 class Front:
@@ -201,3 +203,22 @@ def new_device(tmp_path: Path) -> Iterator[NewDevice]:
     yield make
     for client in made:
         client.store.close()
+
+
+@pytest.fixture
+async def new_person(new_account: NewAccount, tmp_path: Path) -> AsyncIterator[NewPerson]:
+    """Make a person whose client knows encrypted rooms."""
+    async with AsyncExitStack() as stack:
+
+        async def make(name: str) -> EncryptingPerson:
+            account = await new_account(name)
+            return await stack.enter_async_context(EncryptingPerson(account, tmp_path / account.name))
+
+        yield make
+
+
+@pytest.fixture
+def keys_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are asked for without the patience of the real world."""
+    monkeypatch.setattr(encryption_waiting, "FIRST_S", 0.05)
+    monkeypatch.setattr(transport, "_POLL_S", 1.0)

@@ -57,3 +57,7 @@ async def two(new_client: NewClient, new_peer: NewPeer, *, annas: str | None = N
     await joined(anna, room_id)
     await joined(bert, room_id)
     return Two(founder, anna, bert, room_id)
+
+
+async def encrypted_events(client: MatrixClient, room_id: str) -> list[dict[str, Any]]:
+    return [event for event in await client.messages(room_id) if event["type"] == "m.room.encrypted"]

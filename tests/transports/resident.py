@@ -22,6 +22,7 @@ class Resident:
         self.commit_s = 0.0
         self.joined: list[Room] = []
         self.online: list[bool] = []
+        self.heard: Callable[[Sequence[Delivery]], None] = lambda deliveries: None  # once they are committed
         self._open_transport = open_transport
         self._run: asyncio.Task[None] | None = None
         self._arrived = asyncio.Event()
@@ -45,6 +46,7 @@ class Resident:
         time.sleep(self.commit_s)
         self.store.commit(transport, deliveries, position, durable=durable)
         self.commits += 1
+        self.heard(deliveries)
         asyncio.get_running_loop().call_soon(self._arrived.set)
 
     def position(self, transport: str) -> str | None:

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 
 from tests.tui.arriving import tampered
+from tests.tui.piloted import me, press, running, settle
 from tests.tui.still import StillFeed, StillSource, lively
-from tests.tui.test_app import me, press, running, settle
 from tui import exports
 from tui.app import ClawTui
 
@@ -77,8 +77,9 @@ async def draw(name: str) -> str:
     result = next(one for one in reversed(arrivals) if '\\"type\\":\\"task.result\\"' in one.event)
     arrivals.insert(-1, msgspec.structs.replace(tampered(result), received_ms=now_ms))
     last = next(place for place, one in enumerate(arrivals) if one.received_ms > now_ms - _RATE_MS)
-    feed = StillFeed(StillSource(arrivals[:last], me()), arrivals[last].received_ms)
-    feed.title = _ROOM
+    source = StillSource(arrivals[:last], me())
+    source.title = _ROOM
+    feed = StillFeed(source, arrivals[last].received_ms)
     async with running(feed, size=picture.size) as (app, pilot):
         _rest(app)
         feed.add(*arrivals[last:])

@@ -2,85 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
-from xml.etree import ElementTree
-
 import msgspec
 import pytest
 from textual.command import CommandList
-from textual.pilot import Pilot
 from textual.widget import Widget
 
-from clawnet_proto.transcript import Entry, read
 from tests.proto import samples
 from tests.proto.authoring import Author
 from tests.tui.arriving import said, tampered
-from tests.tui.still import NOW_MS, StillFeed, StillSource, lively_feed
-from tui.app import ClawTui
+from tests.tui.piloted import NARROW, WIDE, foot, press, running, settle, text_of, until
+from tests.tui.still import StillFeed, StillSource, lively_feed
 from tui.keys import KEYS
 from tui.prompt import Prompt
-from tui.screens.confirm import ConfirmScreen
 from tui.screens.help import HelpScreen
-from tui.sources import Key, Link, SourceError
-from tui.sources.synthetic import ROOM, Synthetic
-from tui.views import Selection
+from tui.sources import Link, SourceError
+from tui.sources.synthetic import ROOM
 from tui.widgets.agents import AgentsPane
 from tui.widgets.foot import Foot
 from tui.widgets.inspector import InspectorPane
 from tui.widgets.mesh import MeshPane
 from tui.widgets.tasks import TasksPane
 from tui.widgets.timeline import TimelinePane
-
-WIDE, NARROW = (120, 40), (80, 24)
-
-
-@asynccontextmanager
-async def running(
-    feed: StillFeed | None = None, size: tuple[int, int] = WIDE, **options: object
-) -> AsyncIterator[tuple[ClawTui, Pilot[None]]]:
-    """The app with a picture in it."""
-    app = ClawTui(feed or lively_feed(), **options)  # type: ignore[arg-type]
-    async with app.run_test(size=size) as pilot:
-        await settle(app, pilot)
-        yield app, pilot
-
-
-async def settle(app: ClawTui, pilot: Pilot[None]) -> None:
-    """Let messages run out and show what came of them, without waiting for the clock."""
-    for _ in range(2):
-        await pilot.pause()
-        if len(app.screen_stack) == 1:
-            app.frame()
-    await pilot.pause()
-
-
-async def press(app: ClawTui, pilot: Pilot[None], *keys: str) -> None:
-    await pilot.press(*keys)
-    await settle(app, pilot)
-
-
-async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
-    """Let the app go on until something has come about; the test's time limit ends what never does."""
-    while not true():
-        await pilot.pause()
-
-
-def text_of(app: ClawTui) -> str:
-    """What stands on the screen."""
-    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
-
-
-def foot(app: ClawTui) -> str:
-    return text_of(app).splitlines()[-1]
-
-
-def me() -> Key:
-    key = Synthetic(agents=12, seed=1, clock=lambda: NOW_MS).key
-    assert key is not None
-    return key
 
 
 class TestPanes:
@@ -136,145 +78,6 @@ class TestPanes:
             assert "60x16" not in text_of(app)
 
 
-class TestChoosing:
-    async def test_a_message_chosen_is_followed_everywhere(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "4", "up")
-            chosen = app.selection
-            entry = next(entry for entry in app.picture.entries if entry.seq == chosen.entry)
-            assert chosen.about == "entry"
-            assert entry.message is not None and chosen.agent == entry.message.sender
-            assert "Verdict" in text_of(app)
-
-    async def test_an_agent_chosen_is_told_of(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "2", "down", "down")
-            row = app.picture.agent(app.selection.agent)
-            assert row is not None and app.selection.about == "agent"
-            await press(app, pilot, "d", "z")
-            assert row.did in text_of(app)
-
-    async def test_a_task_chosen_is_told_of(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "3", "down")
-            task = app.picture.task(app.selection.task)
-            assert task is not None and app.selection.about == "task"
-            assert app.selection.agent == task.requester
-
-    async def test_arrows_walk_through_the_mesh(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "1", "down")
-            first = app.selection.agent
-            await press(app, pilot, *"hjkl", "left", "right", "up", "down")
-            assert first and app.selection.agent and app.selection.about == "agent"
-
-    async def test_a_click_in_the_mesh_chooses(self) -> None:
-        async with running() as (app, pilot):
-            while not app.mesh.settled:  # else whoever is there has moved on before the click comes
-                app.mesh.tick(app.feed.now_ms())
-            scene = app.mesh._scene
-            x, y = next((x, y) for y in range(20) for x in range(70) if scene.at(x, y))
-            did = scene.at(x, y)
-            await pilot.click(MeshPane, offset=(x + 1, y + 1))
-            await settle(app, pilot)
-            assert app.selection == Selection(about="agent", agent=did)
-
-    async def test_raw_and_back(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "4", "up", "5", "z", "y")
-            assert "Signed text" in text_of(app)
-            await press(app, pilot, "y")
-            assert "Signed text" not in text_of(app) and "Verdict" in text_of(app)
-
-    async def test_copy(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "c")
-            assert "first" in foot(app)
-            await press(app, pilot, "2", "down", "c")
-            assert app.clipboard == app.selection.agent
-
-    async def test_sort_by_the_next_column(self) -> None:
-        async with running() as (app, pilot):
-
-            def order() -> list[str]:
-                pane = app.query_one(AgentsPane)
-                return [pane.key_at(index) for index in range(pane.count())]
-
-            orders = [order()]
-            for _ in range(4):
-                await press(app, pilot, "2", "s")
-                orders.append(order())
-            assert len({frozenset(found) for found in orders}) == 1
-            assert len({tuple(found) for found in orders}) > 2
-
-    async def test_pin_needs_an_agent_and_holds_it(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "P")
-            assert "first" in foot(app)
-            await press(app, pilot, "2", "down", "P")
-            assert "Held" in foot(app)
-            await press(app, pilot, "P")
-            assert "again" in foot(app)
-
-    async def test_escape_takes_back_one_thing_at_a_time(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "2", "down", "f", "z", "space")
-            assert app.zoomed and app.followed and app.selection.agent and app.frozen is not None
-            await press(app, pilot, "escape")
-            assert not app.zoomed and app.followed
-            await press(app, pilot, "escape")
-            assert not app.followed and app.selection.agent
-            await press(app, pilot, "escape")
-            assert app.selection == Selection() and app.frozen is not None
-            await press(app, pilot, "escape")
-            assert app.frozen is None
-
-
-class TestFilter:
-    async def test_it_applies_while_one_types(self) -> None:
-        async with running() as (app, pilot):
-            everything = app.query_one(TimelinePane).count()
-            await press(app, pilot, "slash", *"type:task.close")
-            pane = app.query_one(TimelinePane)
-            assert 0 < pane.count() < everything
-            await press(app, pilot, "enter")
-            assert not app.query_one(Prompt).is_open
-            assert "type:task.close" in text_of(app).splitlines()[0]
-            await press(app, pilot, "escape")
-            assert pane.count() == everything
-
-    async def test_a_faulty_one_says_so_and_changes_nothing(self) -> None:
-        async with running() as (app, pilot):
-            before = app.query_one(TimelinePane).count()
-            await press(app, pilot, "colon", *"filter", "space", *"verdict:nonsense", "enter")
-            assert "verdict" in foot(app)
-            assert app.query_one(TimelinePane).count() == before
-
-    async def test_agents_and_tasks_are_filtered_too(self) -> None:
-        async with running() as (app, pilot):
-            app.set_filter("from:ada")
-            await settle(app, pilot)
-            assert app.query_one(AgentsPane).count() == 1
-            assert 0 < app.query_one(TasksPane).count() < len(app.picture.tasks)
-            assert len(app.picture.agents) == 12
-
-    async def test_follow_shows_what_concerns_one_agent(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "f")
-            assert "first" in foot(app)
-            app.choose_agent("bert")
-            await press(app, pilot, "f")
-            pane = app.query_one(TimelinePane)
-            shown = {pane.key_at(index) for index in range(pane.count())}
-            for entry in app.picture.entries:
-                message = entry.message
-                concerned = message is not None and (
-                    message.sender == app.followed or app.followed in (message.envelope.recipients or ())
-                )
-                assert (str(entry.seq) in shown) == concerned
-            assert "following bert" in text_of(app)
-
-
 class TestTime:
     async def test_freeze_holds_the_picture_and_counts(self) -> None:
         feed = lively_feed()
@@ -297,102 +100,6 @@ class TestTime:
         async with running() as (app, pilot):
             await press(app, pilot, key)
             assert "live" in foot(app) and "--replay" in foot(app)
-
-
-class TestAsking:
-    async def test_without_a_key_it_is_a_view_only(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "a")
-            assert "view only" in foot(app)
-            assert not app.query_one(Prompt).is_open
-            await press(app, pilot, "x")
-            assert "view only" in foot(app)
-
-    async def test_a_question_goes_out_and_is_watched(self) -> None:
-        feed = lively_feed(key=me())
-        source = feed.source
-        assert isinstance(source, StillSource)
-        task_id = feed.model.snapshot(feed.at_ms).tasks[0].id
-        source.told = (task_id, "It is on its way.")
-        async with running(feed) as (app, pilot):
-            await press(app, pilot, "a", *"why?", "enter")
-            assert source.asked == ["why?"]
-            assert app.selection.task == task_id
-            assert "on its way" in foot(app)
-
-    async def test_what_is_refused_is_told(self) -> None:
-        feed = lively_feed(key=me())
-        async with running(feed) as (app, pilot):
-            await press(app, pilot, "a", *"why?", "enter")
-            assert "Nobody is there. Try later." in foot(app)
-
-    async def test_escape_asks_nothing(self) -> None:
-        feed = lively_feed(key=me(), told=("x",))
-        async with running(feed) as (app, pilot):
-            await press(app, pilot, "a", *"why?", "escape")
-            assert isinstance(feed.source, StillSource) and feed.source.asked == []
-            assert not app.query_one(Prompt).is_open
-
-    @pytest.mark.parametrize("answer, canceled", [("y", True), ("n", False), ("escape", False)])
-    async def test_a_task_of_ours_is_canceled_once_confirmed(self, answer: str, canceled: bool) -> None:
-        author = Author("other")
-        ours = StillFeed(StillSource([said(author, samples.request())], Key(author.did, ())), NOW_MS + 1000)
-        assert isinstance(ours.source, StillSource)
-        async with running(ours) as (app, pilot):
-            await press(app, pilot, "x")
-            assert "Choose a task of ours" in foot(app)
-            task_id = app.picture.tasks[0].id
-            app.choose_task(task_id)
-            await press(app, pilot, "x")
-            assert isinstance(app.screen, ConfirmScreen)
-            await press(app, pilot, answer)
-            assert ours.source.canceled == ([task_id] if canceled else [])
-
-    async def test_a_task_of_others_cannot_be_canceled(self) -> None:
-        feed = lively_feed(key=Key("did:key:nobody", ()))
-        async with running(feed) as (app, pilot):
-            app.choose_task(app.picture.tasks[0].id)
-            await press(app, pilot, "x")
-            assert "others' cannot be canceled" in foot(app)
-
-
-class TestExport:
-    @pytest.mark.parametrize("form", ["svg", "dot", "json", "screen", "recording"])
-    async def test_every_form_is_written_once(self, form: str, tmp_path: Path) -> None:
-        path = tmp_path / "out"
-        async with running() as (app, pilot):
-            await press(app, pilot, "colon")
-            app.query_one(Prompt).query_one("Input").value = f"export {form} {path}"  # type: ignore[attr-defined]
-            await press(app, pilot, "enter")
-            assert "Written" in foot(app)
-            data = path.read_bytes()
-            assert path.stat().st_mode & 0o777 == 0o600
-            await press(app, pilot, "colon")
-            app.query_one(Prompt).query_one("Input").value = f"export {form} {path}"  # type: ignore[attr-defined]
-            await press(app, pilot, "enter")
-            assert "exists already" in foot(app)
-        assert path.read_bytes() == data
-        if form in ("svg", "screen"):
-            assert ElementTree.fromstring(data) is not None
-            assert b"url(http" not in data and b"@font-face" not in data and b"googleapis" not in data
-        if form == "json":
-            assert len(json.loads(data)["agents"]) == 12
-        if form == "recording":
-            lines = [record for _, record in read(data.splitlines(keepends=True))]
-            assert sum(isinstance(record, Entry) for record in lines) == len(lines) - 1 > 100
-
-    async def test_the_key_begins_the_command(self) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "e")
-            assert app.query_one(Prompt).query_one("Input").value.startswith("export ")  # type: ignore[attr-defined]
-
-    async def test_where_it_cannot_be_written_it_says_so(self, tmp_path: Path) -> None:
-        async with running() as (app, pilot):
-            await press(app, pilot, "colon")
-            words = f"export svg {tmp_path / 'no' / 'where'}"
-            app.query_one(Prompt).query_one("Input").value = words  # type: ignore[attr-defined]
-            await press(app, pilot, "enter")
-            assert "cannot be written" in foot(app)
 
 
 class TestEverythingElse:

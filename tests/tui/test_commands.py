@@ -15,8 +15,8 @@ from textual.widgets import Input
 from tests.proto import samples
 from tests.proto.authoring import Author
 from tests.tui.arriving import said
+from tests.tui.piloted import foot, me, press, running, settle, text_of, until
 from tests.tui.still import NOW_MS, StillFeed, StillSource, lively, lively_feed
-from tests.tui.test_app import foot, me, press, running, settle, text_of, until
 from tests.tui.watched import write_recording
 from tui.app import ClawTui
 from tui.feeds import ReplayFeed

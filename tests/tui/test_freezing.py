@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.proto import samples
 from tests.proto.authoring import Author
 from tests.tui.arriving import said
+from tests.tui.piloted import press, running, settle, text_of
 from tests.tui.still import StillFeed, StillSource
-from tests.tui.test_app import press, running, settle, text_of
 from tests.tui.test_time_travel import COUNT, path, replaying, seek
 from tui.exports import data
 

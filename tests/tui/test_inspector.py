@@ -40,6 +40,20 @@ async def test_the_inspector_follows_the_selection_and_its_links_lead_on() -> No
         assert "inspector task" in screen(app)[0] and "Why is the sky blue?" in seen(app)
 
 
+async def test_what_it_was_shown_before_it_had_a_size_is_seen_when_it_has_one() -> None:
+    room = Errand()
+    pane = InspectorPane()
+    pane.display = False
+    app = OnePane(pane)
+    async with app.run_test(size=(80, 60)) as pilot:
+        await pilot.pause()
+        assert pane.size.width == 0
+        pane.display = True
+        pane.show(room.snapshot(), Selection(about="task", task=room.task_id), model=room.model)
+        await pilot.pause()
+        assert "Why is the sky blue?" in seen(app)
+
+
 async def test_the_raw_carrier_is_shown_and_hidden_again() -> None:
     room = Errand()
     pane = InspectorPane()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual import events
 from textual.widgets import Input
 
+from tests.tui.piloted import me, running, settle
 from tests.tui.still import lively_feed
-from tests.tui.test_app import me, running, settle
 from tui.app import ClawTui
 from tui.keys import KEYS
 from tui.screens.help import HelpScreen

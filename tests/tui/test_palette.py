@@ -12,8 +12,8 @@ from textual.widgets import Input
 from tests.proto import samples
 from tests.proto.authoring import Author
 from tests.tui.arriving import said
+from tests.tui.piloted import foot, running, settle, text_of, until
 from tests.tui.still import StillFeed, StillSource
-from tests.tui.test_app import foot, running, settle, text_of, until
 from tui.app import ClawTui
 from tui.palette import found
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tui.piloted import press, running, text_of
 from tests.tui.still import lively_feed
-from tests.tui.test_app import press, running, text_of
 
 _FOLDER = Path(__file__).parent / "snapshots"
 

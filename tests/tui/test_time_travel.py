@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from tests.tui.piloted import foot, press, settle, text_of
 from tests.tui.still import lively
-from tests.tui.test_app import foot, press, settle, text_of
 from tests.tui.watched import write_recording
 from tui.app import ClawTui
 from tui.feeds import ReplayFeed
@@ -101,6 +101,7 @@ async def test_a_time_of_the_day(path: Path) -> None:
     from datetime import datetime
 
     async with replaying(path) as (app, pilot, feed):
+        await press(app, pilot, "p")
         at = datetime.fromtimestamp(feed.player.status.begin_ms / 1000 + 10).astimezone()
         position = await seek(app, pilot, feed, f"{at:%H:%M:%S}")
         assert 0 < position < COUNT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC
+from html import escape
 from math import cos, hypot, isfinite, pi, sin
-from xml.sax.saxutils import escape, quoteattr
 
 from tui.exports.screen import LOCAL_FONTS
 from tui.flows import flows
@@ -59,7 +59,7 @@ def _head(snapshot: Snapshot, title: str) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'font-family={quoteattr(LOCAL_FONTS)} font-size="13" fill="{_INK}">'
+        f'font-family="{LOCAL_FONTS}" font-size="13" fill="{_INK}">'
     )
     yield f"<title>{_text(title)}</title>"
     yield f"<desc>{_text(told)}</desc>"
@@ -179,4 +179,4 @@ def _legend(snapshot: Snapshot) -> Iterator[str]:
 
 def _text(text: str, width: int = 200) -> str:
     """Text of strangers as content of an element."""
-    return escape(cell(text, width, pad=False))
+    return escape(cell(text, width, pad=False), quote=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from clawnet_proto.sealing import SealKey
 from tui.arrivals import Arrival
 from tui.views import LinkState
+
+if TYPE_CHECKING:
+    from clawnet_proto.sealing import SealKey
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -39,8 +41,8 @@ async def always() -> None:
 class Source(Protocol):
     """A stream of raw events. ``run`` ends when there is nothing more, or is cancelled."""
 
-    title: str  # what is watched, for the head line
-    room: str  # its URI, "" as long as it is not known; set before anything of it is delivered
+    title: str  # what is watched, for the head line; ``told`` is called when it changes
+    room: str  # its URI, "" as long as it is not known; another one once the room was replaced by that
 
     @property
     def key(self) -> Key | None:
@@ -49,6 +51,7 @@ class Source(Protocol):
     async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         """Hand over what arrives, in order, and tell how the link is doing. Reconnects by itself.
 
+        ``room`` is set before anything of it is delivered; when it becomes another one, ``told`` is called at once.
         ``deliver`` never blocks; what was delivered before (after a reconnect) may come again. A source that can
         hold back what follows awaits ``ready`` after it has delivered much.
         Raises ``SourceError`` when it cannot go on.

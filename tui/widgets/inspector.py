@@ -45,10 +45,7 @@ class InspectorPane(Rows):
         return self._raw
 
     def show(self, snapshot: Snapshot, selection: Selection, *, model: Judge) -> None:
-        if selection != self._selection:
-            self._turn_to(selection)
-        if not self.page:
-            return
+        self.turn_to(selection)
         seen = (snapshot.now_ms // 1000, self._selection, self._raw, self.glyphs.name, *self._state(snapshot, model))
         if seen != self._seen:
             self._seen = seen
@@ -58,9 +55,11 @@ class InspectorPane(Rows):
                 self._wrap()
         self.redraw()
 
-    def _turn_to(self, selection: Selection) -> None:
-        self._selection = selection
-        self.top, self.cursor, self._raw, self._seen = 0, "", False, ()
+    def turn_to(self, selection: Selection) -> None:
+        """Begin anew with something else, if it is something else."""
+        if selection != self._selection:
+            self._selection = selection
+            self.top, self.cursor, self._raw, self._seen = 0, "", False, ()
 
     def _state(self, snapshot: Snapshot, model: Judge) -> tuple[object, ...]:
         """What the picture hangs on beside the time."""
@@ -99,8 +98,10 @@ class InspectorPane(Rows):
         return sections
 
     def _wrap(self) -> None:
-        self._width = max(1, self.content_size.width - 1)
-        self._wrapped = wrap(self._sections, self._width, self.glyphs.box["across"], self._known)
+        # A pane that has just been opened has no size yet; with it, this is done again.
+        self._width = max(0, self.content_size.width - 1)
+        across = self.glyphs.box["across"]
+        self._wrapped = wrap(self._sections, self._width, across, self._known) if self._width else []
         self.settle()
 
     def adjust(self) -> None:

@@ -20,6 +20,7 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     hub: str  # its base, without a slash at the end
     rooms: tuple[str, ...] = ()  # names, or URIs of rooms that the hub carries
+    relays: bool = False  # what we post was said by others, too (HTTP-8)
 
     def check(self) -> None:
         """Raises ConfigError with the first thing that is wrong."""
@@ -42,6 +43,14 @@ class HttpConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def address(self, did: str) -> str:
         """The address of a peer."""
         return Names(self.hub).address(did)
+
+    def chunk(self, digest: str) -> str:
+        """Where a chunk is stored."""
+        return Names(self.hub).chunk(digest)
+
+    def is_chunk(self, uri: str) -> bool:
+        """Whether this is where a chunk may be at this hub."""
+        return bool(Names(self.hub).digest(uri))
 
     def is_address(self, text: str) -> bool:
         """Whether this is the address of a peer at this hub, and nothing beside it."""

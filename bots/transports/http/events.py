@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
 import aiohttp
@@ -25,14 +25,23 @@ class Event(msgspec.Struct, frozen=True):
     too_large: bool = False
 
 
+Pace = Callable[[int, int], Awaitable[None]]
+"""Is told how many bytes and events were read, and returns once more may be."""
+
+
+async def unhurried(_bytes: int, _events: int) -> None:
+    """As fast as it comes."""
+
+
 class BadStream(Exception):
     """What comes is no stream of events, or the other side has fallen silent."""
 
 
 class Parser:
-    """Makes events of the bytes as they come; never holds more than one event at most may have."""
+    """Makes events of the bytes as they come; never holds more than one event at most may have, ``most`` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = EVENT_MOST) -> None:
+        self._most = most
         self._rest = bytearray()
         self._begin()
 
@@ -42,7 +51,7 @@ class Parser:
 
     @property
     def _too_large(self) -> bool:
-        return self._bytes > EVENT_MOST or self._lines > LINES_MOST
+        return self._bytes > self._most or self._lines > LINES_MOST
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """The events that end in these bytes. Raises BadStream."""
@@ -53,7 +62,7 @@ class Parser:
             if (event := self._take(whole)) is not None:
                 yield event
         self._rest += rest
-        if len(self._rest) > EVENT_MOST:
+        if len(self._rest) > self._most:
             self._bytes += len(self._rest)
             self._rest[:] = b":"  # whatever follows in this line is skipped like a remark
 
@@ -87,11 +96,13 @@ class Parser:
         return Event(fields.get("id", ""), fields.get("event", "message"), data, too_large)
 
 
-async def events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
-    """Events as they come, until the stream is over. Raises BadStream."""
-    parser = Parser()
+async def events(stream: aiohttp.StreamReader, most: int = EVENT_MOST, pace: Pace = unhurried) -> AsyncIterator[Event]:
+    """Events of at most so many bytes as they come, until the stream is over. Raises BadStream."""
+    parser = Parser(most)
     while data := await _some(stream):
+        await pace(len(data), 0)
         for event in parser.feed(data):
+            await pace(0, 1)
             yield event
 
 

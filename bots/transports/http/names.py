@@ -1,4 +1,4 @@
-"""The URLs of a hub, of its rooms and of its peers (spec/bindings/http.md, HTTP-1 to HTTP-3)."""
+"""The URLs of a hub, of its rooms, its peers and its chunks (spec/bindings/http.md, HTTP-1 to HTTP-3, HTTP-17)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from bots.errors import ConfigError
 
+DIGEST: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _URI: Final = re.compile(r"[a-z][a-z0-9+.-]*:")
@@ -48,6 +49,15 @@ class Names:
         """The did in an address of this hub, "" if it is none."""
         own = f"{self.base}/peers/"
         return address.removeprefix(own) if address.startswith(own) else ""
+
+    def chunk(self, digest: str) -> str:
+        """Where a chunk is, by its digest."""
+        return f"{self.base}/chunks/{digest}"
+
+    def digest(self, uri: str) -> str:
+        """The digest in the URI of a chunk of this hub, "" if it is none."""
+        own = self.chunk("")
+        return uri.removeprefix(own) if uri.startswith(own) and DIGEST.fullmatch(uri, len(own)) else ""
 
 
 def base(url: str) -> str:

@@ -8,18 +8,18 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 
-import msgspec
-
 from bots.backoff import delay_s
 from bots.errors import Fatal, Refused, RetryLater
 from bots.identity import Identity
 from bots.transports import Delivery, EncryptionHealth, Inbox, Parcel, PersonText, Room
 from bots.transports.http.config import HttpConfig
-from bots.transports.http.feed import Feed, Piece
+from bots.transports.http.feed import Feed, Piece, direct_event, raw_event
 from bots.transports.http.members import Members, Told
 from bots.transports.http.position import Place, Position
-from bots.transports.http.wire import BODY_MOST, Wire
+from bots.transports.http.wire import BODY_MOST, Wire, body_of
 from clawnet_proto.bindings import http
+from clawnet_proto.rendering import clean
+from clawnet_proto.signing import digest
 
 log = logging.getLogger(__name__)
 
@@ -31,15 +31,6 @@ _RENEW_S = (10.0, 600.0)  # between two announces that a hub seems to have lost,
 _FORGOTTEN_S = 120.0  # after a hub lost its members: until then others come back
 
 
-class _Event(msgspec.Struct):
-    """What is kept of an event: the raw event of this transport."""
-
-    id: str
-    sender: str
-    received_ms: int
-    carriers: msgspec.Raw
-
-
 class HttpTransport:
     """One key at one hub as a ``bots.transports.Transport``. ``clock`` gives Unix milliseconds.
 
@@ -49,6 +40,8 @@ class HttpTransport:
     """
 
     name = NAME
+    device = "inbox"
+    encryption = EncryptionHealth()
 
     def __init__(
         self,
@@ -73,7 +66,6 @@ class HttpTransport:
         self._chance = chance
         self._wire = Wire(config.hub, own, clock, on_answer)
         self.address = config.address(own().did)
-        self.device = "inbox"
         self._position = Position.read(inbox.position(NAME))
         self._members: dict[str, Members] = {}  # by room
         self._reading: dict[str, asyncio.Task[None]] = {}  # by room, "" for what is sent to us
@@ -88,10 +80,6 @@ class HttpTransport:
     def online(self) -> bool:
         return self._online
 
-    @property
-    def encryption(self) -> EncryptionHealth:
-        return EncryptionHealth()
-
     def rooms(self) -> Sequence[Room]:
         return [self._room(uri) for uri, members in self._members.items() if members.known]
 
@@ -101,6 +89,9 @@ class HttpTransport:
 
     def is_member(self, room: str, address: str) -> bool:
         return address in self._members.get(room, ())
+
+    def reaches(self, address: str) -> bool:
+        return self._config.is_address(address)
 
     async def connect(self) -> None:
         """See that a hub is there. Raises RetryLater, also if what is there is none, or Fatal if it refuses."""
@@ -141,7 +132,9 @@ class HttpTransport:
         )
         take, enter = partial(self._take, place), partial(self._enter, place, members)
         feed = Feed(self._wire, url, position, take, enter, self._config.is_address)
-        self._reading[place] = asyncio.create_task(self._guarded(self._read(place, feed)), name=f"read {url}")
+        self._reading[place] = asyncio.create_task(
+            self._guarded(feed.follow(partial(self._lost, place), self._delay_s)), name=f"read {url}"
+        )
 
     async def _guarded(self, part: Coroutine[None, None, None]) -> None:
         """What ends one part of the run ends all of it."""
@@ -151,26 +144,6 @@ class HttpTransport:
             if self._failed is None or self._failed.done():
                 raise
             self._failed.set_exception(error)
-
-    async def _read(self, place: str, feed: Feed) -> None:
-        tries = 0
-        while True:
-            before = feed.position
-            try:
-                await feed.read()
-                tries = 0
-            except RetryLater as error:
-                tries = 0 if feed.position != before else tries + 1
-                self._lost(place, error.message)
-                await asyncio.sleep(error.after_s or self._delay_s(tries))
-            except Refused as error:
-                # A hub may come to another mind: a ban ends, a room finds space.
-                self._lost(place, error.message)
-                await asyncio.sleep(self._delay_s(tries))
-                tries += 1
-            else:
-                self._lost(place, f"{feed.url} has ended.")
-                await asyncio.sleep(self._delay_s(0))
 
     async def _take(self, place: str, piece: Piece) -> None:
         """Commit what was read, and tell."""
@@ -182,7 +155,7 @@ class HttpTransport:
                 room=place,
                 sender=said.sender,
                 event_id=event.id if place else "",
-                event=msgspec.json.encode(_Event(event.id, said.sender, said.received_ms, said.carriers)).decode(),
+                event=raw_event(event.id, said),
                 received_ms=self._clock(),
                 live=known.past or not place,
             )
@@ -270,13 +243,15 @@ class HttpTransport:
         direct = parcel.plane == "direct"
         if direct and not self._config.is_address(parcel.address):
             raise Refused("http.no_address", f"That is no address at {self._config.hub}.")
-        body = ('{"carriers":[' + ",".join(parcel.carriers) + "]}").encode()
+        if not direct and parcel.room not in self._places:
+            raise Refused("http.no_room", f"That is no room of ours at {self._config.hub}.")  # of a hub of before, say
+        body = body_of(parcel.carriers)
         if len(body) > BODY_MOST:
             raise Refused("http.too_large", f"A hub takes no more than {BODY_MOST} bytes at once.")
         try:
             # In a room a message speaks for itself, also one that tells of a key that the hub does not know yet.
             url = parcel.address if direct else self._config.url(parcel.room)
-            results = await self._wire.post(url, body, signed=direct)
+            results = await self._wire.post(url, body, signed=direct or self._config.relays)
         except Refused as error:
             if error.code == "http.no_peer" and asyncio.get_running_loop().time() - self._forgotten_at < _FORGOTTEN_S:
                 raise RetryLater(error.code, error.message, 0.0) from error
@@ -292,18 +267,25 @@ class HttpTransport:
             raise Refused("http.bad_content", f"The hub does not take that ({', '.join(sorted(codes))}).")
         return "" if direct else results[0].event
 
+    @property
+    def _places(self) -> set[str]:
+        """The rooms that we are in, or are to be in once we run."""
+        return {self._config.room(name) for name in self._config.rooms} | self._reading.keys()
+
     async def store_chunk(self, data: bytes) -> str:
-        raise Refused("http.no_store", "A hub stores no files.")
+        uri = self._config.chunk(digest(data))
+        await self._wire.put(uri, data)
+        return uri
 
     async def fetch_chunk(self, uri: str, most: int) -> bytes:
-        raise Refused("http.no_store", "A hub stores no files.")
+        if not self._config.is_chunk(uri):
+            raise Refused("http.bad_address", f"{clean(uri, limit=100)!r} is no chunk at {self._config.hub}.")
+        return await self._wire.fetch(uri, most)
 
     # -- what events hold ------------------------------------------------------------------------------------
 
     def direct_event(self, carrier: str) -> str:
-        return msgspec.json.encode(
-            _Event("", self.address, self._clock(), msgspec.Raw(f"[{carrier}]".encode()))
-        ).decode()
+        return direct_event(self.address, carrier, self._clock())
 
     def carriers(self, delivery: Delivery) -> list[object]:
         return http.carriers(delivery.event, delivery.plane)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,6 +32,7 @@ from bots.identity import Identity
 from clawnet_proto.rendering import clean
 
 BODY_MOST: Final = 65536  # bytes that may be posted at once
+_BYTES: Final = "application/octet-stream"
 
 _ANSWER_MOST: Final = 1 << 18  # bytes
 _ANSWER_S: Final = 30.0
@@ -60,6 +61,7 @@ class Result(msgspec.Struct, frozen=True):
 
 class _Answer(msgspec.Struct, frozen=True):
     results: tuple[Result, ...] | None = None
+    uri: str = ""
     code: str = ""
     detail: str = ""
 
@@ -72,23 +74,31 @@ def is_event_id(text: str) -> bool:
     return _EVENT_ID.fullmatch(text) is not None
 
 
+def body_of(carriers: Sequence[str]) -> bytes:
+    """What is posted to say these carriers, each of them JSON text."""
+    return f'{{"carriers":[{",".join(carriers)}]}}'.encode()
+
+
 class Wire:
     """Connections to one hub. ``own`` gives our keys as they are now, ``clock`` Unix milliseconds.
 
-    ``on_answer`` is called with the date that an answer bears, and how many seconds it took.
+    Without ``own`` rooms can be read, and nothing else. ``on_answer`` is called with the date that an answer bears, and
+    how many seconds it took.
     """
 
     def __init__(
         self,
         hub: str,
-        own: Callable[[], Identity],
+        own: Callable[[], Identity] | None,
         clock: Callable[[], int],
         on_answer: Callable[[str, float], None] | None = None,
+        connector: Callable[[], aiohttp.BaseConnector | None] = lambda: None,
     ) -> None:
         self._hub = hub
         self._own = own
         self._clock = clock
         self._on_answer = on_answer
+        self._connector = connector
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -116,6 +126,28 @@ class Wire:
             if response.content_type != "application/json":
                 raise self._nonsense()
 
+    async def put(self, url: str, data: bytes) -> None:
+        """Store a chunk there. Raises RetryLater, Refused."""
+        headers = {"Content-Type": _BYTES} | self._proof("PUT", url, data)
+        async with self._request("PUT", url, data, headers, _ANSWER_S) as response:
+            answer = await self._answer(response)
+            if response.status != 200 or answer.uri != url:
+                raise self._fault(response, answer)
+
+    async def fetch(self, url: str, most: int) -> bytes:
+        """A chunk, of which ``most`` bytes and one are read at most. Raises RetryLater, Refused."""
+        async with self._request("GET", url, b"", {"Accept": _BYTES}, _ANSWER_S) as response:
+            if response.status != 200:
+                raise self._fault(response, await self._answer(response))
+            if response.content_type != _BYTES:
+                raise self._nonsense()
+            data = bytearray()
+            async for piece in response.content.iter_any():
+                data += piece
+                if len(data) > most:
+                    break
+            return bytes(data[: most + 1])
+
     @asynccontextmanager
     async def stream(self, url: str, after: str) -> AsyncIterator[aiohttp.StreamReader]:
         """Server-sent events from a position on. Raises Gone, RetryLater, Refused; and while it is read, RetryLater."""
@@ -131,6 +163,8 @@ class Wire:
             yield response.content
 
     def _proof(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        if self._own is None:
+            return {}
         key = self._own().key
         return sign(key, key.did, method, str(URL(url, encoded=True)), body, self._clock() // 1000)
 
@@ -140,7 +174,10 @@ class Wire:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, headers={"Accept-Encoding": "identity"}
+                connector=self._connector(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
             )
         loop = asyncio.get_running_loop()
         began_s = loop.time()

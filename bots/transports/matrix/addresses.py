@@ -46,6 +46,14 @@ def user_id(uri: str) -> str:
     return found
 
 
+def is_user(uri: str) -> bool:
+    """Whether this is the address of a Matrix user."""
+    try:
+        return bool(user_id(uri))
+    except ValueError:
+        return False
+
+
 def room_uri(room_id: str) -> str:
     """``!opaque:example.org`` or ``!opaque`` as a URI. Raises ValueError if it is no room id."""
     return _uri("roomid", room_id)

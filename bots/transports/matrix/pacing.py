@@ -5,27 +5,20 @@ from __future__ import annotations
 import logging
 import time
 
+from bots.serving.limits import Allowance, Meters
+
 _KEYS_MOST = 1_000
 
 
 class Pace:
-    """A token bucket for each key: ``most`` at once, ``per_minute`` in the long run."""
+    """For each key ``most`` at once, ``per_minute`` in the long run."""
 
     def __init__(self, most: int, per_minute: float) -> None:
-        self._most = most
-        self._per_s = per_minute / 60.0
-        self._levels: dict[str, tuple[float, float]] = {}  # (level, when)
+        self._meters = Meters(Allowance(most, per_minute / 60.0), _KEYS_MOST)
 
     def take(self, key: str) -> bool:
         """Whether it may be done once more for this key now."""
-        now = time.monotonic()
-        level, at = self._levels.pop(key, (float(self._most), now))
-        level = min(self._most, level + (now - at) * self._per_s)
-        allowed = level >= 1.0
-        self._levels[key] = (level - allowed, now)
-        if len(self._levels) > _KEYS_MOST:
-            del self._levels[next(iter(self._levels))]
-        return allowed
+        return not self._meters.wait_s(key, 1.0, time.monotonic())
 
 
 class Warnings:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import msgspec
 
 from bots.errors import Refused, RetryLater
-from bots.transports import Departure
-from bots.transports.matrix import addresses
+from bots.transports import Departure, Room
+from bots.transports.matrix import addresses, rooms
 from bots.transports.matrix.addresses import RoomTarget
 from bots.transports.matrix.membership import Membership
 from bots.transports.matrix.pacing import Pace, Warnings
@@ -38,12 +38,20 @@ _WARNINGS_AT_ONCE, _WARNINGS_PER_MINUTE = 10, 1.0
 class Replacements:
     """Which room replaced which, as far as we followed.
 
-    ``before`` is the position of an earlier run. ``keep`` is called when ``looked_at`` is to be committed.
+    ``before`` is the position of an earlier run. ``keep`` is called when ``looked_at`` is to be committed, ``stays``
+    with a room that is not followed to its replacement, and why not.
     """
 
-    def __init__(self, membership: Membership, before: Position | None, keep: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        before: Position | None,
+        keep: Callable[[], None],
+        stays: Callable[[Room, str], None] = lambda room, why: None,
+    ) -> None:
         self._membership = membership
         self._keep = keep
+        self._stays = stays
         self._moved = dict(before.moved) if before else {}
         self._declined: dict[str, str] = {}  # by room: the replacement that is none
         self._outside: set[str] = set()  # those that were declined without our being in their replacement
@@ -174,6 +182,7 @@ class Replacements:
             else:
                 self._outside.add(room)
             self._warnings.say(room, f"The room {room} is not followed to its replacement {target}: {error}")
+            self._stays(rooms.room(room, state), error.message)
             return None
         self._moved[room] = target
         self._arriving[target] = time.monotonic()

@@ -16,6 +16,7 @@ from bots.errors import Fatal, Refused, RetryLater
 from bots.transports import Delivery, Departure, EncryptionHealth, Inbox, Parcel, PersonText, Room
 from bots.transports.matrix import addresses, encryption, events, reading, rooms, wire, writing
 from bots.transports.matrix.account import Account, nonsense
+from bots.transports.matrix.addresses import is_user
 from bots.transports.matrix.arrivals import SYNC_FILTER, Arrival, Arrivals, sync_filter
 from bots.transports.matrix.config import MatrixConfig
 from bots.transports.matrix.encryption import Encryption
@@ -51,10 +52,11 @@ class MatrixTransport:
     ``on_online`` is called when the homeserver is reached, and when it no longer is; ``on_refused`` with the
     configured rooms that will not have us, when one more of them will not; ``on_answer`` with the ``Date`` of every
     answer of the homeserver, and how many seconds after the question it came. ``ready`` is awaited before every sync.
-    ``on_left`` is called with each room that we take part in no more.
+    ``on_left`` is called with each room that we take part in no more, ``on_stayed`` with one that is falsely replaced.
     """
 
     name = NAME
+    reaches = staticmethod(is_user)
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class MatrixTransport:
         on_refused: Callable[[Collection[str]], None] | None = None,
         on_answer: wire.Answered | None = None,
         on_left: Callable[[Departure], None] = lambda departure: None,
+        on_stayed: Callable[[Room, str], None] = lambda room, why: None,
         ready: Callable[[], Awaitable[None]] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -91,7 +94,7 @@ class MatrixTransport:
             encryption=self._encryption,
         )
         self._position = rooms.load(inbox.position(NAME), config.user)
-        self._replacements = Replacements(self._membership, self._position, self._keep)
+        self._replacements = Replacements(self._membership, self._position, self._keep, on_stayed)
         self._entering = Entering(self._membership, self._encryption, self._replacements, on_refused)
         self._telling = Telling(on_joined, on_left, self._position.departures if self._position else ())
         self._on_online = on_online

@@ -1,7 +1,10 @@
 """What happens in a room now: seen with an account that only reads, or with an agent of this machine.
 
     observer    a Matrix account joins the room and reads along
-    login       where it keeps its login
+    hub         a room of a hub, read without any account
+    onlooker    what both refuse: to ask and to cancel
+    login       where an account keeps its login
+    moves       what is said of rooms that are replaced
     unread      what it cannot read
     agent       an agent's own view, through its socket or opened here: may ask and cancel
     deliveries  what its transport delivered as an ``Arrival``
@@ -36,19 +39,20 @@ class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
     config: str = ""  # another file for its configuration
     homeserver: str = ""  # base URL
     user: str = ""  # full Matrix user id
-    room: str = ""  # alias, id or URI
+    hub: str = ""  # base URL
+    room: str = ""  # alias, id or URI; of a hub its name or URI
 
 
 def open_source(options: LiveOptions, prompt: Callable[[str], str] = lambda user: "") -> Source:
-    """The source for these options, not yet running: an agent's, or an observer's if only an account is named.
+    """The source for these options, not yet running: an agent's, or an observer's if no agent is named but a server.
 
     A password that a login will need is taken from CLAWNET_MATRIX_PASSWORD, else ``prompt(user)`` is called, here and
     now: later the terminal belongs to the picture. Raises SourceError.
     """
     with translated():
-        if (options.homeserver or options.user) and not (options.name or options.config):
-            return _observer(options, prompt)
-        return _agent(options, prompt)
+        if options.name or options.config or not (options.homeserver or options.user or options.hub):
+            return _agent(options, prompt)
+        return _hub_observer(options) if options.hub else _observer(options, prompt)
 
 
 def own_key(options: LiveOptions) -> Key:
@@ -91,6 +95,30 @@ def _observer(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
     return Observer(config, login, lambda: password or "")
 
 
+def _hub_observer(options: LiveOptions) -> Source:
+    from bots.transports.http.config import HttpConfig
+    from bots.transports.http.names import base
+    from tui.sources.live.hub import HubObserver
+
+    if options.homeserver or options.user:
+        raise SourceError(
+            "source.ambiguous",
+            "It is one room to read along in, at a hub or at a homeserver.",
+            "Leave out --hub, or --homeserver and --user.",
+            usage=True,
+        )
+    if not options.room:
+        raise SourceError(
+            "source.incomplete",
+            "To read along at a hub takes a room: --room is missing.",
+            "Write: clawtui --hub https://hub.example.org --room clawnet",
+            usage=True,
+        )
+    config = HttpConfig(hub=base(options.hub), rooms=(options.room,))
+    config.check()
+    return HubObserver(config)
+
+
 def _agent(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
     from bots import identity
     from bots.cli.selection import require_account
@@ -104,7 +132,8 @@ def _agent(options: LiveOptions, prompt: Callable[[str], str]) -> Source:
         return AgentSource(selection, identity.load(keys), path, options.room, lambda: "")
     require_account(selection)
     matrix = selection.config.matrix
-    password = _password(selection.paths.state, matrix.homeserver, matrix.user, prompt)
+    # Only an account has a password: elsewhere the agent's key is enough.
+    password = _password(selection.paths.state, matrix.homeserver, matrix.user, prompt) if matrix.homeserver else None
     own = identity.load(keys) if identity.complete(keys) else identity.create(keys)
     return AgentSource(selection, own, path, options.room, lambda: password or "")
 
@@ -115,19 +144,25 @@ def _selection(options: LiveOptions) -> Selection:
 
     from bots.cli.selection import select
     from bots.paths import known_agents
+    from tui.sources.live.agent import rooms_of
 
     if not (options.name or options.config or known_agents() or os.environ.get("CLAWNET_AGENT_NAME")):
         raise SourceError(
             "source.no_agent",
             "There is no agent on this machine to look through.",
-            "Make one with clawbot init, read along with --homeserver, --user and --room, or try: clawtui demo",
+            "Make one with clawbot init, read along with --homeserver, --user and --room or with --hub and --room, "
+            "or try: clawtui demo",
             usage=True,
         )
-    given = {field: getattr(options, field) or None for field in ("name", "config", "homeserver", "user")}
+    given = {field: getattr(options, field) or None for field in ("name", "config", "homeserver", "user", "hub")}
     unset = dict.fromkeys(("owner", "kind", "role", "engine", "model_path"))
-    # An agent that is opened here joins a room that is named, though it may be none of its own.
-    room = [options.room] if options.room else None
-    return select(argparse.Namespace(**given, **unset, room=room, module="run"))
+    asked = argparse.Namespace(**given, **unset, room=None, module="run")
+    selection = select(asked)
+    if options.room and options.room not in rooms_of(selection.config):
+        # An agent that is opened here joins a room that is named, though it may be none of its own.
+        asked.room = [options.room]
+        return select(asked)
+    return selection
 
 
 def _listening(path: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bots.cli.selection import Selection
+from bots.config import Config
 from bots.control import call
 from bots.errors import ClawbotError
 from bots.events import Notice, TaskEnded, TaskOpened, TaskQuestion
@@ -33,17 +34,24 @@ from bots.service import Service
 from tui.arrivals import Arrival
 from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
 from tui.sources.live.deliveries import arrival
+from tui.sources.live.moves import REPLACED
 from tui.sources.live.trouble import translated
 
 _RETRY_S = 1.0
 _GATHER_S = 0.01
 _UNREAD_EVERY_S = 10.0  # how old what is told of unreadable events may be
-# What passes by itself: another process is just starting or ending, or the homeserver does not answer yet.
-_PASSING = {"store.closed", "store.locked", "matrix.unreachable", "matrix.rate_limited", "matrix.server_error"}
+# What passes by itself, by the last part of its code: another process is just starting or ending, or whoever carries
+# the messages does not answer yet.
+_PASSING = {"closed", "locked", "unreachable", "rate_limited", "server_error", "not_now"}
+
+
+def rooms_of(config: Config) -> tuple[str, ...]:
+    """The rooms that a configuration names, of whatever transport."""
+    return (*config.matrix.rooms, *config.http.rooms, *(config.lan.rooms if config.lan.enabled else ()))
 
 
 class AgentSource:
-    """One agent of this machine, as a ``tui.sources.Source``.
+    """One agent of this machine, as a ``tui.sources.Source``. Where its room is replaced it goes along.
 
     ``path`` is its socket; ``room`` one of its rooms, "" for the only one; ``password`` is asked if it has to be
     opened here and has no kept login.
@@ -57,7 +65,7 @@ class AgentSource:
         self._password = password
         self._service: Service | None = None  # of the agent opened here
         self.room = ""
-        rooms = selection.config.matrix.rooms
+        rooms = rooms_of(selection.config)
         named = room or (rooms[0] if len(rooms) == 1 else "")
         self.title = f"{named} through {selection.name}" if named else selection.name
 
@@ -78,8 +86,14 @@ class AgentSource:
             view.close()
             await asyncio.gather(counting, return_exceptions=True)
 
-    def _entered(self, room: str) -> None:
+    def _entered(self, room: str, name: str) -> bool:
+        """The agent is followed in this room; gives whether it took the place of another."""
+        moved = self.room not in ("", room)
         self.room = room
+        if moved:
+            self._room = room  # what it was called may still lead to the old one
+            self.title = f"{name or room} through {self._selection.name}"
+        return moved
 
     async def _count_unreadable(self, view: _View) -> None:
         """Keep telling how many encrypted events the agent cannot read: it hands over only what it can."""
@@ -97,7 +111,7 @@ class AgentSource:
             with translated():
                 return await self._follow(view)
         except SourceError as error:
-            if error.code not in _PASSING:
+            if error.code.rpartition(".")[2] not in _PASSING:
                 raise
             return error.message
 
@@ -200,11 +214,14 @@ class AgentSource:
 
 
 class _View:
-    """Passes on what a ``Follow`` answers: arrivals that come close together go as one."""
+    """Passes on what a ``Follow`` answers: arrivals that come close together go as one.
+
+    ``entered`` is called with the URI and the name of the room that is followed, and says whether it replaced another.
+    """
 
     def __init__(
         self,
-        entered: Callable[[str], None],
+        entered: Callable[[str, str], bool],
         deliver: Callable[[Sequence[Arrival]], None],
         told: Callable[[Link], None],
         ready: Ready,
@@ -216,8 +233,10 @@ class _View:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Arrival] = []
         self._due: asyncio.TimerHandle | None = None
-        self._was_live = self._live = False
-        self._trouble = ""
+        self._was_live = False
+        self._link = Link("connecting")
+        self._moved = ""  # how this room took the place of another, or another could not take its
+        self._unread = ""
         self.beside = False  # whether the agent was ever found running beside us
 
     def take(self, answer: AnyAnswer) -> None:
@@ -226,11 +245,18 @@ class _View:
                 self._due = self._loop.call_later(_GATHER_S, self._flush)
             self._waiting.append(arrival(answer.delivery))
         elif isinstance(answer, RoomFollowed):
-            self._entered(answer.room)
+            self._flush()
+            if self._entered(answer.room, answer.name):
+                self._moved = REPLACED
+                self._say(self._link)
+        elif isinstance(answer, Notice):
+            self._moved = answer.text
+            if self._link.state == "live":
+                self._say(self._link)
         elif isinstance(answer, LinkChanged) and answer.online:
             self._flush()
-            self._was_live = self._live = True
-            self._told(Link("live", self._trouble))
+            self._was_live = True
+            self._say(Link("live"))
         elif isinstance(answer, LinkChanged):
             self.connecting(answer.detail)
         elif isinstance(answer, Missed):
@@ -239,17 +265,23 @@ class _View:
 
     def unreadable(self, count: int) -> None:
         """So many encrypted events cannot be read, of all the agent's rooms."""
-        trouble = f"unreadable: {count:,}" if count else ""
-        if trouble != self._trouble:
-            self._trouble = trouble
-            if self._live:
-                self._told(Link("live", trouble))
+        unread = f"unreadable: {count:,}" if count else ""
+        if unread != self._unread:
+            self._unread = unread
+            if self._link.state == "live":
+                self._say(self._link)
 
     def connecting(self, detail: str) -> None:
         """Nothing arrives at the moment."""
         self._flush()
-        self._live = False
-        self._told(Link("stale" if self._was_live else "connecting", detail))
+        self._say(Link("stale" if self._was_live else "connecting", detail))
+
+    def _say(self, link: Link) -> None:
+        """How the link is; while it is live, what else there is to know."""
+        if link.state == "live":
+            link = Link("live", "; ".join(filter(None, (self._moved, self._unread))))
+        self._link = link
+        self._told(link)
 
     def close(self) -> None:
         if self._due is not None:

@@ -1,13 +1,14 @@
 """A Matrix account that joins a room and reads along: it has no identity, announces nothing and says nothing.
 
-In an encrypted room it is a device that others encrypt to, from its joining on.
+In an encrypted room it is a device that others encrypt to, from its joining on. A room that is replaced is followed to
+the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from bots.errors import ClawbotError
@@ -15,20 +16,18 @@ from bots.transports import Delivery, Departure, EncryptionHealth, Room
 from bots.transports.matrix.config import MatrixConfig
 from clawnet_proto.bindings.matrix import is_encrypted
 from tui.arrivals import Arrival
-from tui.sources import Deliver, Key, Link, Ready, SourceError, Tell, always
+from tui.sources import Deliver, Link, Ready, SourceError, Tell, always
 from tui.sources.live.deliveries import arrival
 from tui.sources.live.login import Login
+from tui.sources.live.moves import REPLACED, stays
+from tui.sources.live.onlooker import Onlooker
 from tui.sources.live.trouble import translated
 from tui.sources.live.unread import Unread
 
 _TELL_S = 0.5  # how long what is told of the link may be out of date
 
-_READ_ONLY = SourceError(
-    "source.read_only", "An observer only reads.", "To ask and to cancel, hold a key: clawtui --name AGENT"
-)
 
-
-class Observer:
+class Observer(Onlooker):
     """One room through one account, as a ``tui.sources.Source``.
 
     ``login`` is where the login and the keys of encrypted rooms are kept, ``password`` is asked when a new one is due.
@@ -41,29 +40,26 @@ class Observer:
         self.title = config.rooms[0]
         self.room = ""
 
-    @property
-    def key(self) -> Key | None:
-        return None
-
     async def run(self, deliver: Deliver, told: Tell, ready: Ready = always) -> None:
         with translated(), self._login.held() as folder:
-            await _Reading(self._config, folder, self._password, self._entered, deliver, told, ready).run()
+            reading = _Reading(
+                self._config, folder, self._password, self._entered, deliver, told, ready, renamed=self._renamed
+            )
+            await reading.run()
 
     def _entered(self, room: str) -> None:
         self.room = room
 
-    async def ask(
-        self, question: str, *, stages: Sequence[str] = ("answer",), private: bool = False
-    ) -> AsyncIterator[str]:
-        raise _READ_ONLY
-        yield ""
-
-    async def cancel(self, task: str) -> str:
-        raise _READ_ONLY
+    def _renamed(self, name: str) -> None:
+        self.title = name
 
 
 class _Reading:
-    """One run, and the inbox of its transport: nothing is kept, what arrives goes on at once."""
+    """One run, and the inbox of its transport: nothing is kept, what arrives goes on at once.
+
+    ``entered`` is called with the URI of the room, and of each that takes its place; ``renamed`` with the name of such
+    a room, which its own people give it.
+    """
 
     def __init__(
         self,
@@ -74,19 +70,26 @@ class _Reading:
         deliver: Deliver,
         told: Tell,
         ready: Ready = always,
+        *,
+        renamed: Callable[[str], None] = lambda name: None,
     ) -> None:
         from bots.transports.matrix.transport import MatrixTransport
 
         self._homeserver = config.homeserver
         self._folder = folder
-        self._entered_room = entered
+        self._entered = entered
+        self._renamed = renamed
         self._deliver = deliver
         self._unread = Unread(deliver)
         self._told = told
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
-        self._entered = self._was_online = False
-        self._trouble = ""  # that was told last
+        self._was_online = False
+        self._room = ""  # its URI, "" before it is known
+        self._former: set[str] = set()  # rooms that were replaced
+        self._name = ""  # of a room that took the place of another
+        self._stays = ""  # why it is not followed to the room that it names
+        self._said = ""  # of the link, last
         self._telling: asyncio.TimerHandle | None = None
         self._transport = MatrixTransport(
             config,
@@ -98,6 +101,7 @@ class _Reading:
             on_online=self._on_online,
             on_refused=self._on_refused,
             on_left=self._on_left,
+            on_stayed=self._on_stayed,
             ready=ready,
         )
 
@@ -119,9 +123,9 @@ class _Reading:
 
     def commit(self, transport: str, deliveries: Sequence[Delivery], position: str, *, durable: bool = True) -> None:
         found = [arrival(delivery) for delivery in deliveries if delivery.plane == "room"]
-        if found:
-            # The account reads this room alone; it arrives before the transport says that we are in it.
-            self._entered_room(found[0].room)
+        # The account reads one room alone; it arrives before the transport says that we are in it.
+        if not self._room and (rooms := [event.room for event in found if event.room not in self._former]):
+            self._enter(rooms[0])
         read: list[Arrival] = []
         for event in found:
             if is_encrypted(event.event):
@@ -141,9 +145,7 @@ class _Reading:
         return events  # what is not kept cannot tell, and is not looked for
 
     def _look(self) -> None:
-        if self._entered and not self._transport.rooms():
-            self._fail("source.left", "The account is no longer in the room.", "Have it invited again.")
-        elif self._transport.encryption.lost:
+        if self._transport.encryption.lost:
             self._fail(
                 "source.keys_lost",
                 "The keys of this login are gone, so others do not let it read.",
@@ -153,21 +155,42 @@ class _Reading:
             self._telling = self._loop.call_later(_TELL_S, self._tell)
 
     def _tell(self) -> None:
-        """What cannot be shown, if that has changed."""
         self._telling = None
-        trouble = _trouble(self._transport.encryption, self._transport.gaps)
-        if trouble != self._trouble:
-            self._trouble = trouble
+        name, said = self._name, self._what_to_say()
+        for room in self._transport.rooms():
+            self._name_it(room)  # an alias is moved once there is a room to move it to
+        if (name, said) != (self._name, self._said):
+            self._said = said
             if self._transport.online:
-                self._told(Link("live", trouble))
+                self._told(Link("live", said))
+
+    def _what_to_say(self) -> str:
+        """What cannot be shown, and how this room came in the place of another, or another could not in its."""
+        moves = [stays(self._stays)] if self._stays else [REPLACED] if self._former else []
+        return "; ".join(moves + _trouble(self._transport.encryption, self._transport.gaps))
 
     def _on_joined(self, room: Room) -> None:
-        self._entered = True
+        self._enter(room.uri)
+        self._name_it(room)
+        if self._former:
+            self._said = self._what_to_say()
+            self._told(Link("live", self._said))
+
+    def _enter(self, room: str) -> None:
+        """This is where we read from now on."""
+        self._room = room
+        self._entered(room)
+
+    def _name_it(self, room: Room) -> None:
+        """What people call a room that took the place of another."""
+        if self._former and room.uri == self._room:
+            self._name = room.name
+            self._renamed(room.name)
 
     def _on_online(self, online: bool) -> None:
         if online:
             self._was_online = True
-            self._told(Link("live", self._trouble))
+            self._told(Link("live", self._said))
         else:
             self._told(
                 Link(
@@ -178,8 +201,16 @@ class _Reading:
 
     def _on_left(self, departure: Departure) -> None:
         if departure.code == "room.replaced":
-            # Another room is another picture.
-            self._fail("source.replaced", "The room was replaced by another.", "Start clawtui again: it goes there.")
+            self._unread.hand_over()
+            self._former.add(departure.room)
+            self._room = self._stays = ""
+        else:
+            self._fail("source.left", "The account is no longer in the room.", "Have it invited again.")
+
+    def _on_stayed(self, room: Room, why: str) -> None:
+        self._stays = why
+        if self._telling is None:
+            self._telling = self._loop.call_later(0, self._tell)
 
     def _on_refused(self, rooms: Collection[str]) -> None:
         # Told while the transport is still in the middle of it.
@@ -194,8 +225,8 @@ class _Reading:
             self._failure.set_exception(SourceError(code, message, hint))
 
 
-def _trouble(encryption: EncryptionHealth, gaps: int) -> str:
-    """What of the room cannot be shown, "" if all of it can."""
+def _trouble(encryption: EncryptionHealth, gaps: int) -> list[str]:
+    """What of the room cannot be shown."""
     unread = {
         "waiting": encryption.unreadable,
         "for good": encryption.given_up,
@@ -204,5 +235,4 @@ def _trouble(encryption: EncryptionHealth, gaps: int) -> str:
     parts = [f"{count:,} {why}" for why, count in unread.items() if count]
     told = [f"unreadable: {', '.join(parts)}"] if parts else []
     told += [f"{encryption.plain:,} unencrypted left out"] if encryption.plain else []
-    told += ["some missed"] if gaps else []
-    return "; ".join(told)
+    return told + (["some missed"] if gaps else [])

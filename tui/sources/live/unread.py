@@ -32,6 +32,10 @@ class Unread:
         """This event is read after all."""
         self._held.pop(event_id, None)
 
+    def hand_over(self) -> None:
+        """Wait no longer for any key."""
+        self._hand_over(float("inf"))
+
     def close(self) -> None:
         """Hand over nothing more."""
         self._held.clear()

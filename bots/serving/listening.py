@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bots.errors import ConfigError
-from bots.hub.limits import network
+from bots.serving.limits import network
 
 _CONNECTIONS: Final = 1024
 _CONNECTIONS_OF_NETWORK: Final = 64
@@ -27,18 +27,30 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 class Listener:
     """Serves ``app`` between ``__aenter__`` and ``__aexit__``. Raises ConfigError if it cannot listen there.
 
-    ``proxied``: all connections come from a proxy, which bounds those of one client itself.
+    Without a ``host`` it waits to be told with ``open`` where to listen. ``proxied``: all connections come from a
+    proxy, which bounds those of one client itself. There are at most so many ``connections``, and ``of_network`` of
+    one network address.
     """
 
     def __init__(
-        self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None, *, proxied: bool = False
+        self,
+        app: web.Application,
+        host: str | None,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        *,
+        proxied: bool = False,
+        connections: int | None = None,
+        of_network: int | None = None,
     ) -> None:
         self._host = host
-        self._wanted = port
         self._tls = tls
-        self._of_network = _CONNECTIONS if proxied else _CONNECTIONS_OF_NETWORK
+        self._most = connections or _CONNECTIONS
+        self._of_network = self._most if proxied else of_network or _CONNECTIONS_OF_NETWORK
+        self._servers: dict[str, asyncio.Server] = {}  # by address
         self._open: dict[asyncio.BaseProtocol, _Connection] = {}  # by what serves it
         self._networks: Counter[str] = Counter()
+        self._closing = False
         app.middlewares.insert(0, self._timed)
         self._runner = web.AppRunner(
             app, access_log=None, logger=_SILENT, max_line_size=4096, max_field_size=4096, max_headers=64,
@@ -54,28 +66,51 @@ class Listener:
     async def __aenter__(self) -> Listener:
         await self._runner.setup()
         try:
-            self._server = await asyncio.get_running_loop().create_server(
+            if self._host is not None:
+                await self.open(self._host)
+        except ConfigError:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def open(self, host: str) -> None:
+        """Listen on one more address, at the same port. Raises ConfigError."""
+        try:
+            server = await asyncio.get_running_loop().create_server(
                 self._connection,
-                self._host,
-                self._wanted,
+                host,
+                self.port,
                 ssl=self._tls,
                 ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
             )
         except OSError as error:
-            await self._runner.cleanup()
             raise ConfigError(
                 "http.port",
-                f"The port {self._wanted} of {self._host} cannot be used ({error.strerror}).",
+                f"The port {self.port} of {host} cannot be used ({error.strerror}).",
                 "Choose another one; 0 finds a free one.",
             ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
+        self._servers[host] = server
+        self.port = server.sockets[0].getsockname()[1]
+
+    def shut(self, host: str) -> None:
+        """Listen on an address no more, and cut the connections that came there."""
+        self._servers.pop(host).close()
+        for connection in list(self._open.values()):
+            if connection.host == host:
+                connection.cut()
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for connection in self._open.values():
-            connection.hurry(None)
-        await self._runner.cleanup()
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        self._closing = True
+        try:
+            for _turn in range(3):
+                await asyncio.sleep(0)  # what was accepted a moment ago becomes a connection, which is refused
+        finally:
+            for connection in self._open.values():
+                connection.hurry(None)
+            await self._runner.cleanup()
 
     def _connection(self) -> asyncio.Protocol:
         serve = self._runner.server
@@ -85,7 +120,7 @@ class Listener:
     def enter(self, connection: _Connection) -> bool:
         """Whether there is space for one more."""
         name = connection.network
-        if len(self._open) >= _CONNECTIONS or self._networks[name] >= self._of_network:
+        if self._closing or len(self._open) >= self._most or self._networks[name] >= self._of_network:
             return False
         self._open[connection.inner] = connection
         self._networks[name] += 1
@@ -116,12 +151,14 @@ class _Connection(asyncio.Protocol):
         self._listener = listener
         self.inner = inner
         self.network = ""
+        self.host = ""  # our address that it came to
         self._transport: asyncio.Transport | None = None  # while it is open
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.network = network(str((transport.get_extra_info("peername") or ("",))[0]))
+        self.host = str((transport.get_extra_info("sockname") or ("",))[0])
         if not self._listener.enter(self):
             transport.abort()
             return
@@ -149,6 +186,11 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.inner.resume_writing()
+
+    def cut(self) -> None:
+        """End it at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def hurry(self, ask_s: float | None) -> None:
         """It has so long for its next request; None for as long as this one takes."""

@@ -11,11 +11,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from bots.database import faults
 from bots.errors import StoreError
-from bots.store import faults
-from bots.store.schema import SCHEMA, Schema
 
 _BUSY_MS = 5_000
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """What a file holds: ``application_id`` tells it from any other SQLite file.
+
+    A migration is a tuple of statements. One that has been released is never edited; a change is a new one at the end.
+    """
+
+    application_id: int
+    migrations: tuple[tuple[str, ...], ...]
 
 
 class Database:
@@ -25,7 +36,7 @@ class Database:
     mode 0700. To be used from one thread.
     """
 
-    def __init__(self, path: Path, schema: Schema = SCHEMA) -> None:
+    def __init__(self, path: Path, schema: Schema) -> None:
         self.path = path
         self._schema = schema
         self._depth = 0

@@ -1,8 +1,9 @@
-"""How much one key and one network address may post. Keys are free, network addresses less so."""
+"""How much one key and one network address may ask for. Keys are free, network addresses less so."""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -20,25 +21,28 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Meters:
-    """Token buckets by name; whoever was not heard of for longest is forgotten first."""
+    """Token buckets by name, ``most`` of them; whoever was not heard of for longest is forgotten first."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: Allowance, most: int = _REMEMBERED) -> None:
         self._allowance = allowance
+        self._most = most
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # (level, as of, seconds)
 
-    def wait_s(self, name: str, amount: int, now_s: float) -> float:
-        """0.0 and ``amount`` is charged, or after how many seconds to come again."""
+    def wait_s(self, name: str, amount: float, now_s: float) -> float:
+        """0.0 and ``amount`` is charged, or after how many seconds to come again; infinity if that is never."""
         allowance = self._allowance
         level, at_s = self._levels.get(name, (allowance.burst, now_s))
         level = min(allowance.burst, level + (now_s - at_s) * allowance.per_second)
         # What is more than any burst would never go: it takes all there is.
-        wanted = min(float(amount), allowance.burst)
+        wanted = min(amount, allowance.burst)
         enough = level >= wanted
         self._levels[name] = (level - wanted if enough else level, now_s)
         self._levels.move_to_end(name)
-        if len(self._levels) > _REMEMBERED:
+        if len(self._levels) > self._most:
             self._levels.popitem(last=False)
-        return 0.0 if enough else (wanted - level) / allowance.per_second
+        if enough:
+            return 0.0
+        return (wanted - level) / allowance.per_second if allowance.per_second else math.inf
 
 
 def forwarded(noted: Sequence[str]) -> str:
