@@ -57,7 +57,7 @@ from clawnet_proto.wire import Record
 
 log = logging.getLogger(__name__)
 
-_GOODBYE_S = 5.0
+_GOODBYE_S = 10.0
 _ECHO_S = 2.0
 
 OpenTransports = Callable[["Agent"], Sequence[Transport]]
@@ -359,7 +359,7 @@ class Agent:
             if self.ready:
                 self.presence.leave("stopping")
         if not await self.outbox.flush(_GOODBYE_S):
-            log.warning("%d messages are sent at the next start", self.outbox.health().queued)
+            log.warning("What could not be sent in time is sent at the next start (messages: %d)", self.outbox.health().queued)
         if self._recorder is not None:
             await self._record_the_rest(self._recorder)
 

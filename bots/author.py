@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from bots import identity as identities
 from bots.identity import Identity
@@ -51,25 +51,29 @@ class Author:
         """A carrier and the message it holds. Raises LocalProtocolError for what others would refuse."""
         now = self._now_ms()
         kind = body_type(body)
-        data, message = sign(
-            self.identity.key,
-            Envelope(
-                clawnet=PROTOCOL_VERSION,
-                type=kind,
-                sender=self.identity.did,
-                kid=self.identity.key.did,
-                room=room,
-                sent_ms=now,
-                expires_ms=now + min(lifetime_ms, TYPES[kind].lifetime_ms),
-                nonce=base64url.encode(self._entropy(16)),
-                body=body,
-                recipients=tuple(recipients) or UNSET,
-                thread=thread or UNSET,
-                answers=answers or UNSET,
-            ),
+        envelope = Envelope(
+            clawnet=PROTOCOL_VERSION,
+            type=kind,
+            sender=self.identity.did,
+            kid=self.identity.key.did,
+            room=room,
+            sent_ms=now,
+            expires_ms=now + min(lifetime_ms, TYPES[kind].lifetime_ms),
+            nonce=self._nonce(),
+            body=body,
+            recipients=tuple(recipients) or UNSET,
+            thread=thread or UNSET,
+            answers=answers or UNSET,
         )
+        data, message = sign(self.identity.key, envelope)
+        # People give the ids of tasks to commands, and those take what begins with a dash for an option.
+        while kind == "task.request" and message.id.startswith("-"):
+            data, message = sign(self.identity.key, structs.replace(envelope, nonce=self._nonce()))
         self._signed(message)
         return data, message
+
+    def _nonce(self) -> str:
+        return base64url.encode(self._entropy(16))
 
     def sign_again(self, message: Message) -> bytes:
         """The carrier of a message that the key in use has signed before."""

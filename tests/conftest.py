@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -17,12 +20,24 @@ from tests.matrix_client import Account, MatrixClient
 # A shell without job control starts what runs in the background with Ctrl-C switched off, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_MEMORY = Path("/dev/shm")
+_PLENTY_BYTES = 6 << 30
+
 NewAccount = Callable[[str], Awaitable[Account]]
 NewClient = Callable[[str], Awaitable[MatrixClient]]
 
 
 class NewRoom(Protocol):
     async def __call__(self, creator: MatrixClient, *members: MatrixClient, public: bool = True) -> str: ...
+
+
+def pytest_configure() -> None:
+    """Keep files in memory if there is plenty: a disk that stalls for seconds makes every server late."""
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
+        return
+    found = os.statvfs(_MEMORY)
+    if found.f_bavail * found.f_frsize >= _PLENTY_BYTES and not found.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
 @pytest.fixture(scope="session")

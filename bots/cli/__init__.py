@@ -62,7 +62,8 @@ exit status: 0 if somebody is there, 1 if nobody is, 3 if this machine is in no 
     "tasks": """\
 examples:
   clawbot tasks
-  clawbot tasks 5fJx --json""",
+  clawbot tasks 5fJx --json
+  clawbot tasks -- -fJx (an id that begins with a dash)""",
     "cancel": "example:\n  clawbot cancel 5fJx",
     "answer": 'example:\n  clawbot answer 5fJx "the second one"',
     "watch": "examples:\n  clawbot watch\n  clawbot watch --json | jq .",

@@ -112,7 +112,7 @@ async def test_nothing_that_anybody_wrote_stands_in_a_log(tmp_path: Path) -> Non
         await bert.stop()
         for member in (ada, bert):
             text = bytes_of(member)
-            assert b"cake" not in text and QUESTION.encode() not in text
+            assert SECRET.encode() not in text and QUESTION.encode() not in text
             for key in (member.folder / "keys").glob("*.key"):
                 assert key.read_text().strip().partition(":")[2].encode() not in text
 

@@ -81,6 +81,13 @@ class TestTo:
             assert any(text.startswith(f"Careful: {eve.address} is in conflict") for text in said)
 
 
+@pytest.mark.parametrize(
+    "line", [["tasks", "--", "-fJx"], ["cancel", "--", "-fJx"], ["audit", "show", "--task=-fJx"]], ids=lambda line: line[0]
+)
+def test_an_id_that_begins_with_a_dash(line: list[str]) -> None:
+    assert _parser().parse_args(line).task == "-fJx"
+
+
 class TestPreferences:
     def test_flags(self) -> None:
         line = ["ask", "x", "--prefer-role", "a", "--prefer-role", "b", "--prefer-model", "m"]

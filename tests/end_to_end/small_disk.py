@@ -54,12 +54,10 @@ class SmallDisk:
         file.symlink_to(self._place / file.name)
 
     def fill(self, *, leave: int = 0) -> None:
-        """Leave room for so many bytes and no more."""
-        with (self.folder / "filling").open("wb", buffering=0) as file:
-            with suppress(OSError):
-                while True:
-                    file.write(bytes(_BLOCK))
-            file.truncate(file.tell() - leave)
+        """Leave room for so many bytes and no more; on the way there, too, there is room for so many."""
+        with (self.folder / "filling").open("wb", buffering=0) as file, suppress(OSError):
+            while not leave or shutil.disk_usage(self.folder).free > leave:
+                file.write(bytes(_BLOCK))
 
     def make_room(self) -> None:
         (self.folder / "filling").unlink()

@@ -53,7 +53,8 @@ async def ended(agent: AgentProcess) -> int:
 async def until_told(agent: AgentProcess, *codes: str) -> None:
     """Once its status names exactly these problems, or these warnings."""
     async with asyncio.timeout(READY_S):
-        while codes_of(await agent.status()) != list(codes):  # noqa: ASYNC110
+        while codes_of(await agent.status()) != list(codes):
+            assert agent.pid is not None, agent.log
             await asyncio.sleep(0.05)
 
 
