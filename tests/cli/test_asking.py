@@ -82,7 +82,9 @@ class TestTo:
 
 
 @pytest.mark.parametrize(
-    "line", [["tasks", "--", "-fJx"], ["cancel", "--", "-fJx"], ["audit", "show", "--task=-fJx"]], ids=lambda line: line[0]
+    "line",
+    [["tasks", "--", "-fJx"], ["cancel", "--", "-fJx"], ["audit", "show", "--task=-fJx"]],
+    ids=lambda line: line[0],
 )
 def test_an_id_that_begins_with_a_dash(line: list[str]) -> None:
     assert _parser().parse_args(line).task == "-fJx"
