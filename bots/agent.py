@@ -359,7 +359,7 @@ class Agent:
             if self.ready:
                 self.presence.leave("stopping")
         if not await self.outbox.flush(_GOODBYE_S):
-            log.warning("What was not sent in time is sent at the next start (messages: %d)", self.outbox.health().queued)
+            log.warning("What is not sent yet is sent at the next start (messages: %d)", self.outbox.health().queued)
         if self._recorder is not None:
             await self._record_the_rest(self._recorder)
 
