@@ -40,7 +40,7 @@ def judge(
     check_addressing(message, me=recipients[0], room=mesh.room, plane="room")
     check_lifetime(message)
     if message.sender != own and _names(message, addresses):
-        raise RemoteProtocolError("binding.relayed", "an announce that names an address of the bridge")
+        raise RemoteProtocolError("binding.lent", "an announce that names an address of the bridge")
     mesh.add(message, address)
     check_time(message, now_ms)
     code = mesh.authority(message)

@@ -38,7 +38,7 @@ async def test_nobody_is_bound_by_the_address_of_a_bridge(crossing: Crossing, ne
     asked = await eve.tell(request())
     await crossing.arrived(asked, "matrix")
     await crossing.quiet(ada, bert)
-    assert bridge.bridge.counts.not_carried["binding.relayed"] == 1
+    assert bridge.bridge.counts.not_carried["binding.lent"] == 1
     mesh = Mesh(crossing.room)
     for copy in await crossing.there("matrix"):
         mesh.add(copy.message, copy.sender)
@@ -86,7 +86,7 @@ def test_what_is_refused_is_not_folded_and_what_is_late_is() -> None:
         with pytest.raises(RemoteProtocolError) as caught:
             judge(json.loads(carrier), mesh, alice.address, NOW_MS, "did:key:z6Mk", {bridge})
         codes.append(caught.value.code)
-    assert codes == ["time.lifetime", "time.expired", "binding.relayed"]
+    assert codes == ["time.lifetime", "time.expired", "binding.lent"]
     assert [mesh.has_task(verify(carrier).id) for carrier in (endless, late)] == [False, True]
     assert mesh.peers[alice.did].announce is None
     assert judge(json.loads(lent), mesh, bridge, NOW_MS, alice.did, {bridge})[1] == verify(lent)
