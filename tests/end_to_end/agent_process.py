@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -91,9 +92,10 @@ class AgentProcess:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the owner's commands see: nothing of the machine but where programs are."""
+        """What the owner's commands see: nothing of the machine but where programs and passing files are."""
         return {
             "PATH": os.environ["PATH"],
+            "TMPDIR": tempfile.gettempdir(),
             "LANG": "C.UTF-8",
             "HOME": str(self.home),
             "XDG_CACHE_HOME": str(self._cache),
@@ -136,16 +138,20 @@ class AgentProcess:
 
     async def ready(self, timeout_s: float = READY_S) -> AgentStatus:
         """Once it is in a room, has announced itself there, and its models are loaded if it has an engine."""
-        async with asyncio.timeout(timeout_s):
-            while True:
-                assert self.pid is not None, f"{self.name} has ended:\n{self.log}"
-                status = await self.status()
-                if status is not None and status.online and status.rooms:
-                    loaded = status.models or status.engine == "none"
-                    me = [peer for peer in await self.peers() if peer.me and peer.live and peer.bound]
-                    if loaded and me:
-                        return status
-                await asyncio.sleep(_POLL_S)
+        status = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    assert self.pid is not None, f"{self.name} has ended:\n{self.log}"
+                    status = await self.status()
+                    if status is not None and status.online and status.rooms:
+                        loaded = status.models or status.engine == "none"
+                        me = [peer for peer in await self.peers() if peer.me and peer.live and peer.bound]
+                        if loaded and me:
+                            return status
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} is not ready: {status}\n{self.log}") from None
 
     async def listening(self, timeout_s: float = READY_S) -> None:
         """Once commands reach it, whatever else is the matter."""
