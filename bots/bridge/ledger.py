@@ -158,10 +158,12 @@ class Ledger:
                 " VALUES (?1, ?2, ?3, ?4, max("
                 "  coalesce((SELECT min(turn) FROM bridge_waiting WHERE side = ?1 AND newcomer = ?4), 0),"
                 "  1 + coalesce((SELECT max(turn) FROM bridge_waiting WHERE side = ?1 AND owner = ?3), -1)"
-                " ), ?5, ?6, ?7, ?8, ?9)",
+                # Not before what the same owner said before it, unless a clock was set back meanwhile.
+                " ), max(?5, coalesce((SELECT due_ms FROM bridge_waiting WHERE side = ?1 AND owner = ?3"
+                "  AND due_ms <= ?5 + ?10 ORDER BY turn DESC LIMIT 1), 0)), ?6, ?7, ?8, ?9)",
                 (
                     side, item.message, item.owner, newcomer, due_ms, int(item.context), item.task,
-                    len(text.encode()), text,
+                    len(text.encode()), text, self._hold_ms,
                 ),
             )  # fmt: skip
             return self._drop(side)

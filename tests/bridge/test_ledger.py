@@ -63,6 +63,19 @@ def test_nothing_goes_before_its_time_but_who_sets_the_clock_back_holds_nothing_
     assert taken(ledger, now_ms=NOW_MS - DAY_MS) == ["ada 1"]
 
 
+def test_nobody_overtakes_himself(file: Database) -> None:
+    ledger = Ledger(file, HOLD_MS)
+    ledger.add("b", of("ada", 1), NOW_MS + HOLD_MS)
+    ledger.add("b", of("ada", 2), NOW_MS + 1)
+    ledger.add("b", of("bert", 1), NOW_MS + 2)
+    assert taken(ledger, now_ms=NOW_MS + 2) == ["bert 1"]
+    assert taken(ledger, now_ms=NOW_MS + HOLD_MS) == ["ada 1", "ada 2"]
+    # What an hour that is over had due does not hold up what comes after it.
+    ledger.add("b", of("ada", 3), NOW_MS + DAY_MS)
+    ledger.add("b", of("ada", 4), NOW_MS)
+    assert taken(ledger, now_ms=NOW_MS) == ["ada 3", "ada 4"]
+
+
 def test_what_comes_by_another_way_is_withdrawn(file: Database) -> None:
     ledger = Ledger(file, HOLD_MS)
     for side in ("b", "c"):
