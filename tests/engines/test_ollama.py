@@ -6,7 +6,6 @@ What was not tried is a real Ollama server: none can be had where these tests ru
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from bots.engines import Message, Sampling
 from bots.engines.ollama import OllamaEngine, available, server_url
 from bots.errors import ConfigError, EngineError
+from bots.homeserver.configuration import free_port
 from tests.engines.generation import TIMEOUT_S, completed, failed
 from tests.engines.ollama_server import WEIGHTS, OllamaServer, shown
 
@@ -33,13 +33,6 @@ async def engine(server: OllamaServer) -> AsyncIterator[OllamaEngine]:
     await engine.start()
     yield engine
     await engine.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_models_are_described_by_what_the_server_shows(server: OllamaServer, engine: OllamaEngine) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bots.homeserver.configuration import free_port
 from clawnet_proto.bindings.activitypub import carriers_in
 from clawnet_proto.carrier import verify
 from tests.end_to_end.agent_process import AgentProcess
@@ -23,8 +23,7 @@ async def ada(certified: Certified, tmp_path: Path) -> AsyncIterator[AgentProces
     """An agent that runs, with a model that says always the same."""
     front = Front(certified)
     base = await front.start()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        front.behind = free.getsockname()[1]
+    front.behind = free_port()
     async with OllamaServer() as model:
         settings = {
             "CLAWNET_ACTIVITYPUB_LISTEN": f"127.0.0.1:{front.behind}",
