@@ -147,7 +147,7 @@ class ClawTui(Asking, Saving, Replaying):
         """Bring every pane that can be seen up to date."""
         frozen, judge = self.frozen, self.judge
         self.head.tell(
-            room=self.feed.title,
+            room=self.feed.title if frozen is None else self.frozen_title,
             link=self.feed.link.state,
             detail=self.feed.link.detail,
             filter=self.filter_told(),
@@ -232,7 +232,7 @@ class ClawTui(Asking, Saving, Replaying):
     def action_freeze(self) -> None:
         if self.frozen is None:
             self.picture = self.feed.model.snapshot(self.feed.now_ms(), fresh=True)
-            self.frozen = self.feed.model.copy()
+            self.frozen, self.frozen_title = self.feed.model.copy(), self.feed.title
         else:
             self.frozen = None
             self._seen = (-1, -1)  # what it missed is shown at once

@@ -33,6 +33,7 @@ class Base(App[None]):
         self.feed = feed
         self.picture = Snapshot(now_ms=feed.now_ms())
         self.frozen: Model | None = None  # the state when the picture was frozen
+        self.frozen_title = ""  # what its room was called then
         self.selection = Selection()
         self.keys = effective(keymap)
         self.outdated = True  # the panes do not show the picture yet

@@ -44,6 +44,18 @@ async def test_names_and_verdicts_stay() -> None:
         assert "renamed" in text_of(app) and "FROZEN" not in text_of(app)
 
 
+async def test_the_name_of_the_room_stays() -> None:
+    feed = learning()
+    async with running(feed) as (app, pilot):
+        await press(app, pilot, "space")
+        feed.title = "#replaced:example.org"
+        learn(feed)
+        await settle(app, pilot)
+        assert "#still:example.org" in text_of(app).splitlines()[0]
+        await press(app, pilot, "space")
+        assert "#replaced:example.org" in text_of(app).splitlines()[0]
+
+
 async def test_one_can_look_around_in_it() -> None:
     feed = learning()
     async with running(feed) as (app, pilot):
