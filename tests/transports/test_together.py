@@ -226,6 +226,8 @@ async def test_a_room_that_is_encrypted_is_readable_nowhere_else(place: Place) -
     await acquainted(ada, bert)
     await place.encrypt()
     await until(lambda: all(room.encrypted for one in (ada, bert) for room in one.matrix.rooms()), PATIENCE_S)
+    # What was under way to the hub when they learnt of it has come there.
+    await until(lambda: not ada.agent.outbox.health().queued and not bert.agent.outbox.health().queued, PATIENCE_S)
     before = await place.events_at_hub()
     await place.hub.stop()
     given = order(echo(), question="nobody else reads this", room=place.room)
