@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from bots.config import HealthSection
@@ -17,6 +15,7 @@ from bots.health.endpoint import Endpoint
 from bots.health.server import HealthServer
 from tests.agent.virtual_time import until
 from tests.bridge.crossing import PATIENCE_S, Crossing
+from tests.health.pages import Page, page
 from tests.proto.samples import request
 
 if TYPE_CHECKING:
@@ -24,26 +23,6 @@ if TYPE_CHECKING:
 
 ANYWHERE = Endpoint("127.0.0.1", 0)
 LIMITS = HealthSection(sync_seconds=1, outbox_seconds=60)
-
-
-class Page(NamedTuple):
-    """What was answered."""
-
-    status: int
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def codes(self) -> list[str]:
-        return [problem["code"] for problem in self.json["problems"]]
-
-
-async def page(url: str, path: str) -> Page:
-    async with aiohttp.ClientSession() as session, session.get(f"{url}/{path}") as answer:
-        return Page(answer.status, await answer.text())
 
 
 async def until_codes(url: str, *codes: str) -> Page:

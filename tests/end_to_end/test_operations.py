@@ -7,9 +7,7 @@ import json
 import re
 import signal
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import aiohttp
+from typing import Any
 
 from bots.homeserver import Homeserver
 from clawnet_proto.families import presence, task
@@ -18,35 +16,22 @@ from tests.end_to_end.agent_process import LEAVE_S, READY_S, AgentProcess, model
 from tests.end_to_end.conftest import MODEL, NO_MODEL, NewAgent, plain_client
 from tests.end_to_end.person import Person
 from tests.end_to_end.reading import room_messages
+from tests.health.pages import Page, page
 from tests.matrix_client import MatrixClient
 
 _POLL_S = 0.05
 
 
-class Page(NamedTuple):
-    status: int
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def codes(self) -> list[str]:
-        return [problem["code"] for problem in self.json["problems"]]
-
-
-async def page(agent: AgentProcess, name: str) -> Page:
+async def page_of(agent: AgentProcess, name: str) -> Page:
     await agent.logs("health: http://")
     url = re.findall(r"^health: (http://127\.0\.0\.1:\d+)/health$", agent.log, re.MULTILINE)[-1]
-    async with aiohttp.ClientSession() as session, session.get(f"{url}/{name}") as answer:
-        return Page(answer.status, await answer.text())
+    return await page(url, name)
 
 
 async def until_codes(agent: AgentProcess, *codes: str) -> Page:
     """Once its health names these problems."""
     async with asyncio.timeout(READY_S):
-        while (found := await page(agent, "health")).codes != list(codes):  # noqa: ASYNC110
+        while (found := await page_of(agent, "health")).codes != list(codes):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
     return found
 
@@ -74,13 +59,13 @@ async def test_what_an_agent_does_shows_in_health_metrics_status_and_logs(
     agent = await new_agent("ada", person.room_id, *MODEL, log_format="json", health_listen="127.0.0.1:0")
     agent.start("--log-level", "debug")
     await agent.ready()
-    healthy, ready = await page(agent, "health"), await page(agent, "ready")
+    healthy, ready = await page_of(agent, "health"), await page_of(agent, "ready")
     assert (healthy.status, healthy.json["status"], ready.status) == (200, "ok", 200)
     assert healthy.json["state"]["engine"] == "ready"
 
     request, close = await person.closed(await person.say("!claw ask What is honey?"))
     assert close.body.outcome == "completed"
-    metrics = (await page(agent, "metrics")).text
+    metrics = (await page_of(agent, "metrics")).text
     assert 'clawnet_stages_total{outcome="completed"} 3.0' in metrics
     assert 'clawnet_tasks_total{outcome="completed"} 1.0' in metrics
     assert "clawnet_stage_seconds_count 3.0" in metrics
@@ -113,11 +98,11 @@ async def test_a_homeserver_that_is_gone_is_told_truthfully(tmp_path: Path, new_
         await agent.ready()
         await homeserver.stop()
         gone = await until_codes(agent, "sync.stale")
-        assert (gone.status, (await page(agent, "ready")).status) == (503, 503)
+        assert (gone.status, (await page_of(agent, "ready")).status) == (503, 503)
         assert [warning["code"] for warning in gone.json["warnings"]] in (["sync.offline"], [])
         status = await agent.clawbot("status")
         assert (status.status, "sync.stale" in status.out) == (1, True)
-        metrics = (await page(agent, "metrics")).text
+        metrics = (await page_of(agent, "metrics")).text
         assert "clawnet_healthy 0.0" in metrics
         assert 'clawnet_problem{code="sync.stale"} 1.0' in metrics
         await homeserver.start()
